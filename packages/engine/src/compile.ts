@@ -1,0 +1,274 @@
+import { availableParallelism } from "node:os";
+import type { Array as JaxArray } from "@jax-js/jax";
+import * as ort from "onnxruntime-node";
+import { ProgramError, UnsupportedPrimitiveError } from "./errors.js";
+import { type Lowered, lower } from "./lower/lower.js";
+import { encodeModel, type OnnxModel, type OnnxNode, type OnnxPort } from "./onnx/model.js";
+import { flattenTree, type MapTree, namedLeaves, Tensor, type TensorData } from "./tensor.js";
+import { trace } from "./trace.js";
+
+export interface CompileOptions {
+  /** Name in errors and in the ONNX file. Default: the function's name. */
+  name?: string;
+  /**
+   * Threads of one run. Default: 1 for programs whose products take fewer than about 20 million multiply-and-adds,
+   * where more threads cost more than they bring; else one for each core.
+   */
+  threads?: number;
+  /** The same bits in every run and with every number of threads. Default: true. */
+  deterministic?: boolean;
+}
+
+interface ProgramBase {
+  /** Threads that a run uses. */
+  readonly threads: number;
+  /** The program as an ONNX file of standard operators, with named and documented inputs and outputs. */
+  toOnnx(): Uint8Array;
+  /** Frees the session. Using the program afterwards throws ProgramError. */
+  dispose(): Promise<void>;
+}
+
+/** A compiled function of tensors. */
+export interface Program<Args extends readonly unknown[], Result> extends ProgramBase {
+  run(...args: Args): Promise<Result>;
+}
+
+/** A compiled step `(carry, ...inputs) => [carry, result]`; it keeps the carry between runs. */
+export interface CarryProgram<Carry, Inputs extends readonly unknown[], Result> extends ProgramBase {
+  /** One step: replaces the carry and returns the rest of the result. */
+  run(...inputs: Inputs): Promise<Result>;
+  /** A copy of the present carry. */
+  carry(): Carry;
+  /** Replaces the carry, e.g. by that of a checkpoint. */
+  setCarry(carry: Carry): void;
+}
+
+/** A tree of a traced function's arrays, as the caller of the compiled program sees it. */
+export type Outside<T> = MapTree<T, JaxArray, Tensor>;
+
+type OutsideAll<Args extends readonly unknown[]> = { [K in keyof Args]: Outside<Args[K]> };
+type TracedFunction = (...args: never[]) => unknown;
+
+/**
+ * Compiles a jax-js function for ONNX Runtime. `fn` may use each array as often as it likes: reference counts are
+ * not its concern. Only shapes and types of `exampleArgs` (trees of Tensors) matter.
+ *
+ * @throws UnsupportedPrimitiveError where `fn` uses what has no lowering
+ */
+export async function compile<Args extends readonly unknown[], Result>(
+  fn: (...args: Args) => Result,
+  exampleArgs: OutsideAll<Args>,
+  options: CompileOptions = {},
+): Promise<Program<OutsideAll<Args>, Outside<Result>>> {
+  const program = await Executable.create(fn as TracedFunction, exampleArgs, options);
+  return {
+    threads: program.threads,
+    run: async (...args) => program.rebuild(await program.execute(program.feeds(args, 0))) as Outside<Result>,
+    toOnnx: () => program.toOnnx(),
+    dispose: () => program.dispose(),
+  };
+}
+
+/**
+ * Compiles a step `(carry, ...inputs) => [newCarry, result]` and keeps the carry inside, in two sets of buffers that
+ * take turns as input and output, so that no step copies it. The new carry must have the carry's tree, shapes and
+ * types. `exampleArgs[0]` is the first carry.
+ */
+export async function compileStep<Carry, Inputs extends readonly unknown[], Result>(
+  fn: (carry: Carry, ...inputs: Inputs) => readonly [Carry, Result],
+  exampleArgs: readonly [Outside<Carry>, ...OutsideAll<Inputs>],
+  options: CompileOptions = {},
+): Promise<CarryProgram<Outside<Carry>, OutsideAll<Inputs>, Outside<Result>>> {
+  const args: readonly unknown[] = exampleArgs;
+  const program = await Executable.create(fn as unknown as TracedFunction, args, options);
+  const [first, rebuildCarry] = flattenTree<Tensor>(args[0]);
+  program.checkCarry(first);
+
+  const allocate = (leaves: readonly Tensor[]) => leaves.map((leaf) => toOrt(copyOf(leaf)));
+  let current = allocate(first);
+  let spare = allocate(first);
+  let running = false;
+  return {
+    threads: program.threads,
+    async run(...inputs) {
+      if (running) throw new ProgramError(`A step of "${program.name}" is still running; await it before the next.`);
+      running = true;
+      try {
+        const feeds = program.feeds(inputs, current.length);
+        current.forEach((tensor, i) => {
+          feeds[program.inputNames[i]] = tensor;
+        });
+        const results = await program.execute(feeds, spare);
+        [current, spare] = [spare, current];
+        const [, result] = program.rebuild(results) as [unknown, unknown];
+        return result as Outside<Result>;
+      } finally {
+        running = false;
+      }
+    },
+    carry: () => rebuildCarry(current.map((tensor) => copyOf(fromOrt(tensor)))) as Outside<Carry>,
+    setCarry(carry) {
+      const [leaves] = flattenTree<Tensor>(carry);
+      leaves.forEach((leaf, i) => {
+        program.checkLeaf(leaf, i);
+        (current[i].data as TensorData).set(leaf.data);
+      });
+    },
+    toOnnx: () => program.toOnnx(),
+    dispose: () => program.dispose(),
+  };
+}
+
+/** Programs with fewer multiply-and-adds than this run on one thread: measured with bench/train-step. */
+const SINGLE_THREAD_BELOW = 20e6;
+
+class Executable {
+  private session: ort.InferenceSession | undefined;
+
+  private constructor(
+    readonly name: string,
+    private readonly model: OnnxModel,
+    session: ort.InferenceSession,
+    readonly threads: number,
+    readonly inputNames: readonly string[],
+    private readonly inputPaths: readonly string[],
+    private readonly inputTypes: readonly { dtype: string; shape: readonly number[] }[],
+    private readonly outputs: Lowered["outputs"],
+    readonly rebuild: (leaves: unknown[]) => unknown,
+  ) {
+    this.session = session;
+  }
+
+  static async create(fn: TracedFunction, args: readonly unknown[], options: CompileOptions): Promise<Executable> {
+    const name = options.name ?? (fn.name || "program");
+    let lowered: Lowered;
+    const traced = await trace(fn, args);
+    try {
+      lowered = lower(traced);
+    } catch (error) {
+      if (error instanceof UnsupportedPrimitiveError) throw new UnsupportedPrimitiveError(error.what, name);
+      throw error;
+    }
+    const paths = namedLeaves(args as never, (node): node is never => node instanceof Tensor).map(([path]) => path);
+    const model = finish(name, lowered, paths);
+    const parallel = lowered.multiplyAdds >= SINGLE_THREAD_BELOW;
+    const threads = options.threads ?? (parallel ? availableParallelism() : 1);
+    const session = await ort.InferenceSession.create(encodeModel(model), {
+      executionProviders: ["cpu"],
+      intraOpNumThreads: threads,
+      interOpNumThreads: 1,
+      graphOptimizationLevel: "all",
+      extra: { session: { use_deterministic_compute: options.deterministic === false ? "0" : "1" } },
+    });
+    return new Executable(
+      name,
+      model,
+      session,
+      threads,
+      lowered.inputs.map((input) => input.name),
+      paths,
+      traced.inputs,
+      model.outputs.map((port, i) => ({ ...lowered.outputs[i], name: port.name })),
+      traced.unflattenOutput,
+    );
+  }
+
+  /** The tensors of `args` under the names of the inputs from `offset` on; checked. */
+  feeds(args: readonly unknown[], offset: number): Record<string, ort.Tensor> {
+    const [leaves] = flattenTree<Tensor>(args);
+    if (offset + leaves.length !== this.inputNames.length) {
+      throw new ProgramError(
+        `"${this.name}" takes ${this.inputNames.length - offset} arrays, but ${leaves.length} were given.`,
+      );
+    }
+    const feeds: Record<string, ort.Tensor> = {};
+    leaves.forEach((leaf, i) => {
+      this.checkLeaf(leaf, offset + i);
+      feeds[this.inputNames[offset + i]] = toOrt(leaf);
+    });
+    return feeds;
+  }
+
+  checkLeaf(leaf: Tensor, index: number): void {
+    const { dtype, shape } = this.inputTypes[index];
+    if (!(leaf instanceof Tensor) || leaf.dtype !== dtype || leaf.shape.join() !== shape.join()) {
+      const given = leaf instanceof Tensor ? `${leaf.dtype}[${leaf.shape}]` : `a ${typeof leaf}`;
+      throw new ProgramError(
+        `Argument ${this.inputPaths[index]} of "${this.name}" must be ${dtype}[${shape}], as it was compiled for; ` +
+          `given: ${given}.`,
+      );
+    }
+  }
+
+  /** Refuses a step whose new carry differs in shape or type from its carry. */
+  checkCarry(leaves: readonly Tensor[]): void {
+    leaves.forEach((leaf, i) => {
+      const output = this.outputs[i];
+      if (output?.dtype !== leaf.dtype || output.shape.join() !== leaf.shape.join()) {
+        throw new ProgramError(
+          `The step "${this.name}" must return its carry as it takes it. Leaf ${this.inputPaths[i]} is ` +
+            `${leaf.dtype}[${leaf.shape}] going in and ${output ? `${output.dtype}[${output.shape}]` : "missing"} coming out.`,
+        );
+      }
+    });
+  }
+
+  /** Runs the session. The first outputs are written into `into`; the others are newly allocated. */
+  async execute(feeds: Record<string, ort.Tensor>, into: readonly ort.Tensor[] = []): Promise<Tensor[]> {
+    if (!this.session) throw new ProgramError(`The program "${this.name}" was used after dispose().`);
+    const fetches: Record<string, ort.Tensor | null> = {};
+    this.outputs.forEach((output, i) => {
+      fetches[output.name] = into[i] ?? null;
+    });
+    const results = await this.session.run(feeds, fetches);
+    return this.outputs.map((output) => fromOrt(results[output.name] as ort.Tensor));
+  }
+
+  toOnnx(): Uint8Array {
+    return encodeModel(this.model);
+  }
+
+  async dispose(): Promise<void> {
+    const session = this.session;
+    this.session = undefined;
+    await session?.release();
+  }
+}
+
+/** The graph as a model: only live nodes, and an output of its own for each leaf of the result. */
+function finish(name: string, { graph, inputs, outputs }: Lowered, paths: readonly string[]): OnnxModel {
+  const nodes: OnnxNode[] = [...graph.nodes];
+  const outputPorts: OnnxPort[] = outputs.map((output, i) => {
+    const port = `out${i}`;
+    nodes.push({ op: "Identity", inputs: [output.name], outputs: [port], attributes: {} });
+    return { name: port, dtype: output.dtype, shape: output.shape, doc: `leaf ${i} of the result` };
+  });
+  const needed = new Set(outputPorts.map((port) => port.name));
+  const live = nodes
+    .reverse()
+    .filter((node) => {
+      const used = node.outputs.some((output) => needed.has(output));
+      if (used) for (const input of node.inputs) needed.add(input);
+      return used;
+    })
+    .reverse();
+  return {
+    name,
+    doc: `${name}, compiled from jax-js`,
+    nodes: live,
+    initializers: graph.initializers.filter((initializer) => needed.has(initializer.name)),
+    inputs: inputs.map((input, i) => ({
+      name: input.name,
+      dtype: input.dtype,
+      shape: input.view.axes.map((axis) => axis.reduce((total, factor) => total * factor.size, 1)),
+      doc: `argument ${paths[i]}`,
+    })),
+    outputs: outputPorts,
+  };
+}
+
+const toOrt = (tensor: Tensor): ort.Tensor => new ort.Tensor(tensor.dtype, tensor.data, tensor.shape);
+
+const fromOrt = (tensor: ort.Tensor): Tensor => new Tensor(tensor.data as TensorData, tensor.dims);
+
+const copyOf = (tensor: Tensor): Tensor => new Tensor(tensor.data.slice(), tensor.shape);

@@ -1,0 +1,18 @@
+/** A program uses something that has no lowering. The message names it and the function that uses it. */
+export class UnsupportedPrimitiveError extends Error {
+  override readonly name = "UnsupportedPrimitiveError";
+  readonly what: string;
+
+  constructor(what: string, programName?: string) {
+    super(
+      `${programName ? `The program "${programName}" uses` : "A program uses"} the jax-js primitive ${what}, which cannot be ` +
+        "lowered to ONNX yet. Rewrite that part with other operations, or run the function with jax-js itself.",
+    );
+    this.what = what;
+  }
+}
+
+/** A program was given arguments that it was not compiled for, or was used after `dispose`. */
+export class ProgramError extends Error {
+  override readonly name = "ProgramError";
+}

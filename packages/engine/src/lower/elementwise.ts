@@ -1,0 +1,127 @@
+import { dataTypes, type OnnxDType } from "../onnx/model.js";
+import type { Graph, Value } from "./graph.js";
+import { broadcastTo, type Factor, product, refine, sizes } from "./view.js";
+
+/** Brings values to one shape and cuts their axes alike; writes out what cannot be cut. */
+export function align(graph: Graph, values: readonly Value[], shape: readonly number[]): Value[] {
+  const widened = values.map((value) => ({ ...value, view: broadcastTo(value.view, shape) }));
+  let views = refine(widened.map((value) => value.view));
+  if (views === null) {
+    const written = widened.map((value) =>
+      value.view.axes.every((axis) => axis.length <= 1) ? value : graph.materialise(value),
+    );
+    views = refine(written.map((value) => value.view));
+    if (views === null) throw new Error("internal: dense values could not be aligned");
+    return written.map((value, i) => ({ ...value, view: (views as NonNullable<typeof views>)[i] }));
+  }
+  const aligned = views;
+  return widened.map((value, i) => ({ ...value, view: aligned[i] }));
+}
+
+/** Where a factor stands: positions count through the axes, slowest first, alike in all aligned views. */
+export const positionsOf = (value: Value): Factor[] => value.view.axes.flat();
+
+/** The cheapest order in which to compute: the fewest elements transposed, row-major where that is a tie. */
+function computationOrder(values: readonly Value[], positions: readonly Factor[][]): number[] {
+  const count = positions[0].length;
+  const present = Array.from({ length: count }, (_, p) => p).filter((p) => positions.some((list) => list[p].real));
+  const physicalOrders = values.map((value, i) => value.view.physical.map((factor) => positions[i].indexOf(factor)));
+  const candidates = [present, ...physicalOrders.map((order) => insertMissing(order, present))];
+  const cost = (candidate: number[]) =>
+    physicalOrders.reduce((total, order, i) => {
+      const wanted = candidate.filter((p) => positions[i][p].real);
+      const same = wanted.every((p, k) => p === order[k]);
+      return total + (same ? 0 : product(sizes(values[i].view.physical)));
+    }, 0);
+  return candidates.reduce((best, candidate) => (cost(candidate) < cost(best) ? candidate : best));
+}
+
+/** `order` with the positions it lacks put in after their logical predecessor. */
+function insertMissing(order: readonly number[], present: readonly number[]): number[] {
+  const full = [...order];
+  for (const p of present) {
+    if (full.includes(p)) continue;
+    const before = present.slice(0, present.indexOf(p)).reverse().find((q) => full.includes(q));
+    full.splice(before === undefined ? 0 : full.indexOf(before) + 1, 0, p);
+  }
+  return full;
+}
+
+/**
+ * One element-wise operator. Operands that are repeated along an axis stay repeated; operands that lie transposed in
+ * the same way are computed with as they lie.
+ */
+export function elementwise(
+  graph: Graph,
+  op: string,
+  operands: readonly Value[],
+  shape: readonly number[],
+  dtype: OnnxDType,
+  attributes: Record<string, number> = {},
+): Value {
+  const values = align(graph, operands, shape);
+  const positions = values.map(positionsOf);
+  const order = computationOrder(values, positions);
+
+  // Neighbouring positions that exist in the same operands become one dimension.
+  const groups: number[][] = [];
+  for (const p of order) {
+    const last = groups.at(-1);
+    if (last && positions.every((list) => list[p].real === list[last[0]].real)) last.push(p);
+    else groups.push([p]);
+  }
+  const inputs = values.map((value, i) => {
+    const own = order.filter((p) => positions[i][p].real).map((p) => positions[i][p]);
+    const dims = groups.map((group) =>
+      positions[i][group[0]].real ? product(group.map((p) => positions[i][p].size)) : 1,
+    );
+    while (dims.length > 0 && dims[0] === 1) dims.shift();
+    return graph.reshape(graph.arrange(value, own).name, dims);
+  });
+  const outputShape = groups.map((group) => product(group.map((p) => positions[0][p].size)));
+  const [name] = graph.node(op, inputs, [outputShape], attributes);
+
+  const result = positions[0].map((factor, p) => ({ size: factor.size, real: order.includes(p) }));
+  let next = 0;
+  const axes = values[0].view.axes.map((axis) => axis.map(() => result[next++]));
+  return { name, dtype, view: { physical: order.map((p) => result[p]), axes } };
+}
+
+/** `a - b` and `a / b` where jax-js wrote `a + (-b)` and `a * (1 / b)`. */
+export function addOrSubtract(graph: Graph, a: Value, b: Value, shape: readonly number[], dtype: OnnxDType): Value {
+  return fuseInverse(graph, "Add", "Neg", "Sub", a, b, shape, dtype);
+}
+
+export function multiplyOrDivide(graph: Graph, a: Value, b: Value, shape: readonly number[], dtype: OnnxDType): Value {
+  return fuseInverse(graph, "Mul", "Reciprocal", "Div", a, b, shape, dtype);
+}
+
+function fuseInverse(
+  graph: Graph,
+  op: string,
+  inverse: string,
+  fused: string,
+  a: Value,
+  b: Value,
+  shape: readonly number[],
+  dtype: OnnxDType,
+): Value {
+  for (const [left, right] of [
+    [a, b],
+    [b, a],
+  ]) {
+    const maker = graph.maker(right.name);
+    if (maker?.op === inverse) {
+      return elementwise(graph, fused, [left, { ...right, name: maker.inputs[0] }], shape, dtype);
+    }
+  }
+  return elementwise(graph, op, [a, b], shape, dtype);
+}
+
+/** The value in another element type, in the layout that it has. */
+export function cast(graph: Graph, value: Value, dtype: OnnxDType): Value {
+  if (value.dtype === dtype) return value;
+  const dims = sizes(value.view.physical);
+  const [name] = graph.node("Cast", [graph.reshape(value.name, dims)], [dims], { to: dataTypes[dtype] });
+  return { name, dtype, view: value.view };
+}

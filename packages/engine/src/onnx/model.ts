@@ -1,0 +1,121 @@
+import protobuf from "protobufjs/minimal.js";
+
+/**
+ * The part of ONNX's protobuf format that programs need, written without a schema compiler.
+ * Field numbers are those of onnx.proto3 (IR version 10).
+ */
+export type OnnxDType = "float32" | "int32" | "bool" | "int64" | "uint8" | "uint32";
+
+/** ONNX's numbers for the element types. */
+export const dataTypes: Record<OnnxDType, number> = { float32: 1, uint8: 2, int32: 6, int64: 7, bool: 9, uint32: 12 };
+
+export type Attribute = number | readonly number[] | { readonly float: number } | string;
+
+export interface OnnxNode {
+  op: string;
+  inputs: readonly string[];
+  outputs: readonly string[];
+  attributes: Readonly<Record<string, Attribute>>;
+}
+
+export interface OnnxInitializer {
+  name: string;
+  dtype: OnnxDType;
+  shape: readonly number[];
+  /** Little-endian bytes. */
+  bytes: Uint8Array;
+}
+
+export interface OnnxPort {
+  name: string;
+  dtype: OnnxDType;
+  shape: readonly number[];
+  doc?: string;
+}
+
+export interface OnnxModel {
+  name: string;
+  doc: string;
+  nodes: readonly OnnxNode[];
+  initializers: readonly OnnxInitializer[];
+  inputs: readonly OnnxPort[];
+  outputs: readonly OnnxPort[];
+}
+
+/** Version of the standard operators that programs are written in. */
+export const OPSET = 21;
+
+type Writer = protobuf.Writer;
+const tag = (field: number, wireType: 0 | 2 | 5) => (field << 3) | wireType;
+const message = (writer: Writer, field: number, body: (inner: Writer) => void) => {
+  body(writer.uint32(tag(field, 2)).fork());
+  writer.ldelim();
+};
+const text = (writer: Writer, field: number, value: string) => writer.uint32(tag(field, 2)).string(value);
+const integer = (writer: Writer, field: number, value: number) => writer.uint32(tag(field, 0)).int64(value);
+
+function writeAttribute(writer: Writer, name: string, value: Attribute) {
+  text(writer, 1, name);
+  if (typeof value === "number") {
+    integer(writer, 3, value);
+    integer(writer, 20, 2);
+  } else if (typeof value === "string") {
+    text(writer, 4, value);
+    integer(writer, 20, 3);
+  } else if ("float" in value) {
+    writer.uint32(tag(2, 5)).float(value.float);
+    integer(writer, 20, 1);
+  } else {
+    for (const entry of value) integer(writer, 8, entry);
+    integer(writer, 20, 7);
+  }
+}
+
+function writePort(writer: Writer, port: OnnxPort) {
+  text(writer, 1, port.name);
+  message(writer, 2, (type) =>
+    message(type, 1, (tensor) => {
+      integer(tensor, 1, dataTypes[port.dtype]);
+      message(tensor, 2, (shape) => {
+        for (const size of port.shape) message(shape, 1, (dimension) => integer(dimension, 1, size));
+      });
+    }),
+  );
+  if (port.doc) text(writer, 3, port.doc);
+}
+
+/** The model as an ONNX file. */
+export function encodeModel(model: OnnxModel): Uint8Array {
+  const writer = protobuf.Writer.create();
+  integer(writer, 1, 10);
+  text(writer, 2, "outgrow");
+  message(writer, 7, (graph) => {
+    for (const node of model.nodes) {
+      message(graph, 1, (inner) => {
+        for (const name of node.inputs) text(inner, 1, name);
+        for (const name of node.outputs) text(inner, 2, name);
+        text(inner, 4, node.op);
+        for (const [name, value] of Object.entries(node.attributes)) {
+          message(inner, 5, (attribute) => writeAttribute(attribute, name, value));
+        }
+      });
+    }
+    text(graph, 2, model.name);
+    for (const initializer of model.initializers) {
+      message(graph, 5, (tensor) => {
+        for (const size of initializer.shape) integer(tensor, 1, size);
+        integer(tensor, 2, dataTypes[initializer.dtype]);
+        text(tensor, 8, initializer.name);
+        tensor.uint32(tag(9, 2)).bytes(initializer.bytes);
+      });
+    }
+    text(graph, 10, model.doc);
+    for (const port of model.inputs) message(graph, 11, (inner) => writePort(inner, port));
+    for (const port of model.outputs) message(graph, 12, (inner) => writePort(inner, port));
+  });
+  message(writer, 8, (opset) => {
+    text(opset, 1, "");
+    integer(opset, 2, OPSET);
+  });
+  return writer.finish();
+}

@@ -1,0 +1,74 @@
+import { tree } from "@jax-js/jax";
+
+/** Element types that the engine carries in and out of a program. */
+export type DType = "float32" | "int32" | "bool";
+
+/** The typed array that holds each element type. Booleans are bytes, 0 or 1. */
+export type TensorData = Float32Array | Int32Array | Uint8Array;
+
+/** A dense array in row-major order, outside any program. Plain data: nothing to free. */
+export class Tensor {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly data: TensorData;
+
+  /** Throws where the number of elements is not the product of the shape. */
+  constructor(data: TensorData, shape: readonly number[] = [data.length]) {
+    const size = shape.reduce((product, length) => product * length, 1);
+    if (size !== data.length) {
+      throw new RangeError(`A tensor of shape [${shape}] has ${size} elements, but ${data.length} were given.`);
+    }
+    this.data = data;
+    this.shape = [...shape];
+    this.dtype = data instanceof Float32Array ? "float32" : data instanceof Int32Array ? "int32" : "bool";
+  }
+
+  /** The value of a tensor with a single element. */
+  item(): number {
+    if (this.data.length !== 1) {
+      throw new RangeError(`item() needs a tensor with one element; this one has shape [${this.shape}].`);
+    }
+    return this.data[0];
+  }
+}
+
+/** A float32 scalar. */
+export function scalar(value: number): Tensor {
+  return new Tensor(Float32Array.of(value), []);
+}
+
+/** Zeros of the given shape. */
+export function zeros(shape: readonly number[], dtype: DType = "float32"): Tensor {
+  const size = shape.reduce((product, length) => product * length, 1);
+  const Data = { float32: Float32Array, int32: Int32Array, bool: Uint8Array }[dtype];
+  return new Tensor(new Data(size), shape);
+}
+
+/** Nested plain objects and arrays with leaves of one type, as JAX's pytrees. */
+export type Tree<Leaf> = Leaf | readonly Tree<Leaf>[] | { readonly [key: string]: Tree<Leaf> };
+
+/** The same tree with other leaves: `MapTree<{ w: Tensor }, Tensor, Array>` is `{ w: Array }`. */
+export type MapTree<T, From, To> = T extends From
+  ? To
+  : T extends readonly unknown[]
+    ? { [K in keyof T]: MapTree<T[K], From, To> }
+    : T extends object
+      ? { [K in keyof T]: MapTree<T[K], From, To> }
+      : T;
+
+/** The leaves of a tree in order, and a function that puts new leaves in their places. */
+export function flattenTree<Leaf>(value: unknown): [Leaf[], (leaves: unknown[]) => unknown] {
+  const [leaves, structure] = tree.flatten(value as never);
+  return [leaves as Leaf[], (newLeaves) => tree.unflatten(structure, newLeaves as never[])];
+}
+
+/** The leaves of a tree with their paths, e.g. `["layers.0.w", tensor]`. */
+export function namedLeaves<Leaf>(value: Tree<Leaf>, isLeaf: (node: unknown) => node is Leaf): [string, Leaf][] {
+  const found: [string, Leaf][] = [];
+  const visit = (node: unknown, path: string[]) => {
+    if (isLeaf(node)) found.push([path.join("."), node]);
+    else for (const [key, child] of Object.entries(node as object)) visit(child, [...path, key]);
+  };
+  visit(value, []);
+  return found;
+}
