@@ -91,7 +91,8 @@ export async function compileStep<Carry, Inputs extends readonly unknown[], Resu
   return {
     threads: program.threads,
     async run(...inputs) {
-      if (running) throw new ProgramError(`A step of "${program.name}" is still running; await it before the next.`);
+      if (running)
+        throw new ProgramError(`A step of "${program.name}" is still running; await it before the next.`);
       running = true;
       try {
         const feeds = program.feeds(inputs, current.length);
@@ -139,7 +140,11 @@ class Executable {
     this.session = session;
   }
 
-  static async create(fn: TracedFunction, args: readonly unknown[], options: CompileOptions): Promise<Executable> {
+  static async create(
+    fn: TracedFunction,
+    args: readonly unknown[],
+    options: CompileOptions,
+  ): Promise<Executable> {
     const name = options.name ?? (fn.name || "program");
     let lowered: Lowered;
     const traced = await trace(fn, args);
@@ -149,7 +154,9 @@ class Executable {
       if (error instanceof UnsupportedPrimitiveError) throw new UnsupportedPrimitiveError(error.what, name);
       throw error;
     }
-    const paths = namedLeaves(args as never, (node): node is never => node instanceof Tensor).map(([path]) => path);
+    const paths = namedLeaves(args as never, (node): node is never => node instanceof Tensor).map(
+      ([path]) => path,
+    );
     const model = finish(name, lowered, paths);
     const parallel = lowered.multiplyAdds >= SINGLE_THREAD_BELOW;
     const threads = options.threads ?? (parallel ? availableParallelism() : 1);
@@ -237,12 +244,22 @@ class Executable {
 
 /** The graph as a model: only live nodes, and an output of its own for each leaf of the result. */
 function finish(name: string, { graph, inputs, outputs }: Lowered, paths: readonly string[]): OnnxModel {
-  const nodes: OnnxNode[] = [...graph.nodes];
+  const made = new Set(graph.nodes.flatMap((node) => node.outputs));
+  const renamed = new Map<string, string>();
+  const copies: OnnxNode[] = [];
   const outputPorts: OnnxPort[] = outputs.map((output, i) => {
     const port = `out${i}`;
-    nodes.push({ op: "Identity", inputs: [output.name], outputs: [port], attributes: {} });
+    // What is an input, a constant or another output already has to be copied; all else is made under the port's name.
+    if (made.has(output.name) && !renamed.has(output.name)) renamed.set(output.name, port);
+    else copies.push({ op: "Identity", inputs: [output.name], outputs: [port], attributes: {} });
     return { name: port, dtype: output.dtype, shape: output.shape, doc: `leaf ${i} of the result` };
   });
+  const rename = (names: readonly string[]) => names.map((tensor) => renamed.get(tensor) ?? tensor);
+  const nodes: OnnxNode[] = [...graph.nodes, ...copies].map((node) => ({
+    ...node,
+    inputs: rename(node.inputs),
+    outputs: rename(node.outputs),
+  }));
   const needed = new Set(outputPorts.map((port) => port.name));
   const live = nodes
     .reverse()

@@ -1,4 +1,20 @@
-export { type CarryProgram, type CompileOptions, compile, compileStep, type Outside, type Program } from "./compile.js";
+export {
+  type CarryProgram,
+  type CompileOptions,
+  compile,
+  compileStep,
+  type Outside,
+  type Program,
+} from "./compile.js";
 export { ProgramError, UnsupportedPrimitiveError } from "./errors.js";
 export { loweredPrimitives } from "./lower/lower.js";
-export { type DType, type MapTree, namedLeaves, scalar, Tensor, type TensorData, type Tree, zeros } from "./tensor.js";
+export {
+  type DType,
+  type MapTree,
+  namedLeaves,
+  scalar,
+  Tensor,
+  type TensorData,
+  type Tree,
+  zeros,
+} from "./tensor.js";

@@ -16,7 +16,9 @@ export class Tensor {
   constructor(data: TensorData, shape: readonly number[] = [data.length]) {
     const size = shape.reduce((product, length) => product * length, 1);
     if (size !== data.length) {
-      throw new RangeError(`A tensor of shape [${shape}] has ${size} elements, but ${data.length} were given.`);
+      throw new RangeError(
+        `A tensor of shape [${shape}] has ${size} elements, but ${data.length} were given.`,
+      );
     }
     this.data = data;
     this.shape = [...shape];
@@ -63,7 +65,10 @@ export function flattenTree<Leaf>(value: unknown): [Leaf[], (leaves: unknown[]) 
 }
 
 /** The leaves of a tree with their paths, e.g. `["layers.0.w", tensor]`. */
-export function namedLeaves<Leaf>(value: Tree<Leaf>, isLeaf: (node: unknown) => node is Leaf): [string, Leaf][] {
+export function namedLeaves<Leaf>(
+  value: Tree<Leaf>,
+  isLeaf: (node: unknown) => node is Leaf,
+): [string, Leaf][] {
   const found: [string, Leaf][] = [];
   const visit = (node: unknown, path: string[]) => {
     if (isLeaf(node)) found.push([path.join("."), node]);

@@ -65,7 +65,10 @@ class ArgumentType {
  * nothing is computed and nothing needs freeing, so counting is switched off: `fn` may use each array as often as it
  * likes, `.ref` and `dispose` do nothing, and constants that it captures stay the caller's.
  */
-export async function trace(fn: (...args: never[]) => unknown, exampleArgs: readonly unknown[]): Promise<Traced> {
+export async function trace(
+  fn: (...args: never[]) => unknown,
+  exampleArgs: readonly unknown[],
+): Promise<Traced> {
   await initialised();
   const types = exampleArgs.map((argument) => {
     const [leaves, unflatten] = flattenTree<unknown>(argument);
@@ -92,7 +95,9 @@ export async function trace(fn: (...args: never[]) => unknown, exampleArgs: read
   return {
     jaxpr,
     constants,
-    inputs: jaxpr.inBinders.slice(constants.length).map(({ aval }) => ({ dtype: aval.dtype, shape: aval.shape })),
+    inputs: jaxpr.inBinders
+      .slice(constants.length)
+      .map(({ aval }) => ({ dtype: aval.dtype, shape: aval.shape })),
     unflattenOutput: (leaves) => jax.tree.unflatten(treedef, leaves as never[]),
   };
 }
@@ -138,7 +143,9 @@ function countedPrototypes(): Counted[] {
   const [value, pullback] = jax.vjp(probe, [one()]);
   value.dispose();
   pullback.dispose();
-  jax.vmap((x: jax.Array) => probe(x))(one()).dispose();
+  jax
+    .vmap((x: jax.Array) => probe(x))(one())
+    .dispose();
   return [...prototypes];
 }
 

@@ -24,8 +24,12 @@ export const positionsOf = (value: Value): Factor[] => value.view.axes.flat();
 /** The cheapest order in which to compute: the fewest elements transposed, row-major where that is a tie. */
 function computationOrder(values: readonly Value[], positions: readonly Factor[][]): number[] {
   const count = positions[0].length;
-  const present = Array.from({ length: count }, (_, p) => p).filter((p) => positions.some((list) => list[p].real));
-  const physicalOrders = values.map((value, i) => value.view.physical.map((factor) => positions[i].indexOf(factor)));
+  const present = Array.from({ length: count }, (_, p) => p).filter((p) =>
+    positions.some((list) => list[p].real),
+  );
+  const physicalOrders = values.map((value, i) =>
+    value.view.physical.map((factor) => positions[i].indexOf(factor)),
+  );
   const candidates = [present, ...physicalOrders.map((order) => insertMissing(order, present))];
   const cost = (candidate: number[]) =>
     physicalOrders.reduce((total, order, i) => {
@@ -41,7 +45,10 @@ function insertMissing(order: readonly number[], present: readonly number[]): nu
   const full = [...order];
   for (const p of present) {
     if (full.includes(p)) continue;
-    const before = present.slice(0, present.indexOf(p)).reverse().find((q) => full.includes(q));
+    const before = present
+      .slice(0, present.indexOf(p))
+      .reverse()
+      .find((q) => full.includes(q));
     full.splice(before === undefined ? 0 : full.indexOf(before) + 1, 0, p);
   }
   return full;
@@ -87,20 +94,23 @@ export function elementwise(
   return { name, dtype, view: { physical: order.map((p) => result[p]), axes } };
 }
 
-/** `a - b` and `a / b` where jax-js wrote `a + (-b)` and `a * (1 / b)`. */
-export function addOrSubtract(graph: Graph, a: Value, b: Value, shape: readonly number[], dtype: OnnxDType): Value {
-  return fuseInverse(graph, "Add", "Neg", "Sub", a, b, shape, dtype);
+/** The sum of two values with their scales: a difference where jax-js wrote `a + (-b)`. */
+export function add(graph: Graph, a: Value, b: Value, shape: readonly number[], dtype: OnnxDType): Value {
+  const [s, t] = [a.scale ?? 1, b.scale ?? 1];
+  const combine = (op: "Add" | "Sub", x: Value, y: Value) =>
+    elementwise(graph, op, [unscaled(x), unscaled(y)], shape, dtype);
+  if (s === t) return rescaled(combine("Add", a, b), s);
+  if (s === -t) return rescaled(combine("Sub", a, b), s);
+  if (t === -1) return combine("Sub", graph.settle(a), b);
+  if (s === -1) return combine("Sub", graph.settle(b), a);
+  if (t === 1) return combine("Add", graph.settle(a), b);
+  if (s === 1 || !isSafeScale(t / s)) return combine("Add", graph.settle(a), graph.settle(b));
+  return rescaled(combine("Add", a, graph.settle(rescaled(b, t / s))), s);
 }
 
-export function multiplyOrDivide(graph: Graph, a: Value, b: Value, shape: readonly number[], dtype: OnnxDType): Value {
-  return fuseInverse(graph, "Mul", "Reciprocal", "Div", a, b, shape, dtype);
-}
-
-function fuseInverse(
+/** The product of two values: a scale where one is a constant, a quotient where jax-js wrote `a * (1 / b)`. */
+export function multiply(
   graph: Graph,
-  op: string,
-  inverse: string,
-  fused: string,
   a: Value,
   b: Value,
   shape: readonly number[],
@@ -110,13 +120,33 @@ function fuseInverse(
     [a, b],
     [b, a],
   ]) {
-    const maker = graph.maker(right.name);
-    if (maker?.op === inverse) {
-      return elementwise(graph, fused, [left, { ...right, name: maker.inputs[0] }], shape, dtype);
+    const constant = graph.knownScalar(right);
+    if (constant !== undefined && isSafeScale(constant * (left.scale ?? 1))) {
+      return rescaled({ ...left, view: broadcastTo(left.view, shape) }, constant * (left.scale ?? 1));
     }
   }
-  return elementwise(graph, op, [a, b], shape, dtype);
+  const scale = (a.scale ?? 1) * (b.scale ?? 1);
+  if (!isSafeScale(scale)) return multiply(graph, graph.settle(a), graph.settle(b), shape, dtype);
+  for (const [left, right] of [
+    [a, b],
+    [b, a],
+  ]) {
+    const maker = graph.maker(right.name);
+    if (maker?.op === "Reciprocal") {
+      const divisor = { ...unscaled(right), name: maker.inputs[0] };
+      return rescaled(elementwise(graph, "Div", [unscaled(left), divisor], shape, dtype), scale);
+    }
+  }
+  return rescaled(elementwise(graph, "Mul", [unscaled(a), unscaled(b)], shape, dtype), scale);
 }
+
+/** Scales that neither overflow nor vanish when they are multiplied together and by an ordinary number. */
+export const isSafeScale = (scale: number): boolean => Math.abs(scale) < 1e15 && Math.abs(scale) > 1e-15;
+
+export const unscaled = ({ scale: _, ...value }: Value): Value => value;
+
+export const rescaled = (value: Value, scale: number): Value =>
+  scale === 1 ? unscaled(value) : { ...value, scale };
 
 /** The value in another element type, in the layout that it has. */
 export function cast(graph: Graph, value: Value, dtype: OnnxDType): Value {

@@ -6,6 +6,11 @@ export interface Value {
   readonly name: string;
   readonly dtype: OnnxDType;
   readonly view: View;
+  /**
+   * A constant that every element is still to be multiplied by. Negations and scalings travel with the value through
+   * all that is linear, and mostly meet another constant, a subtraction or a product instead of costing a pass.
+   */
+  readonly scale?: number;
 }
 
 /**
@@ -19,6 +24,7 @@ export class Graph {
   private readonly shapes = new Map<string, readonly number[]>();
   private readonly known = new Map<string, string[]>();
   private readonly makers = new Map<string, OnnxNode>();
+  private readonly scalars = new Map<string, number>();
   private count = 0;
 
   /** A graph input, as it comes: in row-major order. */
@@ -42,10 +48,33 @@ export class Graph {
 
   /** A scalar constant. */
   scalar(dtype: OnnxDType, value: number): Value {
-    if (dtype === "float32") return this.constant(dtype, [], Float32Array.of(value));
+    if (dtype === "float32") {
+      const constant = this.constant(dtype, [], Float32Array.of(value));
+      this.scalars.set(constant.name, value);
+      return constant;
+    }
     if (dtype === "int32") return this.constant(dtype, [], Int32Array.of(value));
     if (dtype === "uint32") return this.constant(dtype, [], Uint32Array.of(value));
     return this.constant(dtype, [], Uint8Array.of(value ? 1 : 0));
+  }
+
+  /** The number that a value is everywhere, where it is a float constant. */
+  knownScalar(value: Value): number | undefined {
+    const constant = this.scalars.get(value.name);
+    return constant === undefined ? undefined : constant * (value.scale ?? 1);
+  }
+
+  /** The value with its pending scale multiplied in. */
+  settle(value: Value): Value {
+    const { scale = 1, ...rest } = value;
+    if (scale === 1) return rest;
+    const dims = sizes(value.view.physical);
+    const name = this.reshape(value.name, dims);
+    const [scaled] =
+      scale === -1
+        ? this.node("Neg", [name], [dims])
+        : this.node("Mul", [name, this.scalar(value.dtype, scale).name], [dims]);
+    return { ...rest, name: scaled };
   }
 
   /** A list of integers, for operators that take axes, shapes or bounds as an input. */
@@ -104,7 +133,7 @@ export class Graph {
     const [name] = this.node("Transpose", [this.reshape(value.name, dims(source))], [dims(runs)], {
       perm: runs.map((run) => source.indexOf(run)),
     });
-    return { name, dtype: value.dtype, view: { physical: [...order], axes } };
+    return { ...value, name, view: { physical: [...order], axes } };
   }
 
   /** The value written out in row-major order, repetitions included. */
@@ -122,13 +151,13 @@ export class Graph {
       [this.reshape(arranged.name, present), this.integers(sizes(order))],
       [sizes(order)],
     );
-    return { name, dtype: value.dtype, view };
+    return { ...value, name, view };
   }
 
   /** The value as a tensor of exactly its logical shape, in row-major order. */
   dense(value: Value): string {
     return this.reshape(
-      this.materialise(value).name,
+      this.materialise(this.settle(value)).name,
       value.view.axes.map((axis) => product(sizes(axis))),
     );
   }

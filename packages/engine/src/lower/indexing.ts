@@ -35,7 +35,11 @@ export function gather(
     );
     const axes = rest.map((i) => operand.view.axes[i]);
     axes.splice(outDim, 0, ...index.axes);
-    return { name, dtype: operand.dtype, view: { physical: [...slower, ...index.physical, ...faster], axes } };
+    return {
+      name,
+      dtype: operand.dtype,
+      view: { physical: [...slower, ...index.physical, ...faster], axes },
+    };
   }
 
   const shape = shapeOf(operand.view);
@@ -46,7 +50,11 @@ export function gather(
     [source, indexTuples(graph, indices, indexShape)],
     [[product(indexShape), ...restShape]],
   );
-  return placeIndexAxes(graph.value(name, operand.dtype, [...indexShape, ...restShape]), indexShape.length, outDim);
+  return placeIndexAxes(
+    graph.value(name, operand.dtype, [...indexShape, ...restShape]),
+    indexShape.length,
+    outDim,
+  );
 }
 
 /** Moves the leading index axes to `outDim`. */
@@ -61,10 +69,15 @@ function placeIndexAxes(value: Value, count: number, outDim: number): Value {
 function indexTuples(graph: Graph, indices: readonly Value[], indexShape: readonly number[]): string {
   const count = product(indexShape);
   const columns = indices.map((index) => {
-    const wide = graph.reshape(graph.dense({ ...index, view: broadcastTo(index.view, indexShape) }), [count, 1]);
+    const wide = graph.reshape(graph.dense({ ...index, view: broadcastTo(index.view, indexShape) }), [
+      count,
+      1,
+    ]);
     return graph.node("Cast", [wide], [[count, 1]], { to: dataTypes.int64 })[0];
   });
-  return columns.length === 1 ? columns[0] : graph.node("Concat", columns, [[count, columns.length]], { axis: 1 })[0];
+  return columns.length === 1
+    ? columns[0]
+    : graph.node("Concat", columns, [[count, columns.length]], { axis: 1 })[0];
 }
 
 export interface ScatterParameters extends GatherParameters {
@@ -92,7 +105,11 @@ export function scatter(
     graph.dense({ ...updates, view: transposeView(updates.view, [...indexAxes, ...updateAxes]) }),
     [product(indexShape), ...restShape],
   );
-  const zeros = graph.node("Expand", [graph.scalar(updates.dtype, 0).name, graph.integers(target)], [target])[0];
+  const zeros = graph.node(
+    "Expand",
+    [graph.scalar(updates.dtype, 0).name, graph.integers(target)],
+    [target],
+  )[0];
   const [name] = graph.node(
     "ScatterND",
     [zeros, indexTuples(graph, indices, indexShape), rows],
@@ -101,7 +118,13 @@ export function scatter(
   );
   const order = [...axis, ...rest];
   const result = graph.value(name, updates.dtype, target);
-  return { ...result, view: transposeView(result.view, shape.map((_, i) => order.indexOf(i))) };
+  return {
+    ...result,
+    view: transposeView(
+      result.view,
+      shape.map((_, i) => order.indexOf(i)),
+    ),
+  };
 }
 
 /** Sorted values along the last axis and where they came from; equal values keep their order. */
@@ -114,5 +137,8 @@ export function sort(graph: Graph, operand: Value): { values: Value; indices: Va
     { axis: shape.length - 1, largest: 0, sorted: 1 },
   );
   const [positions] = graph.node("Cast", [indices], [shape], { to: dataTypes.int32 });
-  return { values: graph.value(values, operand.dtype, shape), indices: graph.value(positions, "int32", shape) };
+  return {
+    values: graph.value(values, operand.dtype, shape),
+    indices: graph.value(positions, "int32", shape),
+  };
 }

@@ -2,12 +2,21 @@ import { UnsupportedPrimitiveError } from "../errors.js";
 import type { OnnxDType } from "../onnx/model.js";
 import type { Atom, Aval, Equation, Traced } from "../trace.js";
 import { dot } from "./dot.js";
-import { addOrSubtract, cast, elementwise, multiplyOrDivide } from "./elementwise.js";
+import { add, cast, elementwise, isSafeScale, multiply, rescaled, unscaled } from "./elementwise.js";
 import { Graph, type Value } from "./graph.js";
 import { type GatherParameters, gather, type ScatterParameters, scatter, sort } from "./indexing.js";
+import { type LayoutCost, layoutCosts } from "./layout.js";
 import { concatenate, flip, pad, shrink, split } from "./movement.js";
 import { reduce } from "./reduce.js";
-import { broadcastView, mergeNeighbours, product, reshapeView, shapeOf, transposeView } from "./view.js";
+import {
+  broadcastView,
+  mergeNeighbours,
+  product,
+  reshapeView,
+  shapeOf,
+  transposeView,
+  type View,
+} from "./view.js";
 
 export interface Lowered {
   graph: Graph;
@@ -40,11 +49,14 @@ export function lower(traced: Traced): Lowered {
     return graph.scalar(supported(atom.aval), Number(atom.value));
   };
 
+  const rules = { ...commonRules, dot: productRule(layoutCosts(jaxpr)) };
   for (const equation of jaxpr.eqns) {
     for (const variable of equation.outBinders) supported(variable.aval, equation.primitive);
-    const rule = rules[equation.primitive];
+    const rule: Rule | undefined = rules[equation.primitive as keyof typeof rules];
     if (!rule) throw new UnsupportedPrimitiveError(equation.primitive);
-    const results = rule(graph, equation.inputs.map(read), equation);
+    const operands = equation.inputs.map(read);
+    const ready = scaleAware.has(rule) ? operands : operands.map((operand) => graph.settle(operand));
+    const results = rule(graph, ready, equation);
     equation.outBinders.forEach((variable, i) => {
       values.set(variable, { ...results[i], view: mergeNeighbours(results[i].view) });
     });
@@ -61,7 +73,9 @@ export function lower(traced: Traced): Lowered {
 function multiplyAdds(equations: readonly Equation[]): number {
   return equations.reduce((total, { primitive, inputs, outBinders }) => {
     if (primitive !== "dot") return total;
-    return total + product(outBinders[0].aval.shape) * Math.max(...inputs.map((x) => x.aval.shape.at(-1) ?? 1));
+    return (
+      total + product(outBinders[0].aval.shape) * Math.max(...inputs.map((x) => x.aval.shape.at(-1) ?? 1))
+    );
   }, 0);
 }
 
@@ -70,7 +84,8 @@ function supported(aval: Aval, primitive?: string): OnnxDType {
   if (aval.dtype !== "float32" && aval.dtype !== "int32" && aval.dtype !== "bool") {
     throw new UnsupportedPrimitiveError(`${by}with element type ${aval.dtype}`);
   }
-  if (aval.shape.includes(0)) throw new UnsupportedPrimitiveError(`${by}on an empty array of shape [${aval.shape}]`);
+  if (aval.shape.includes(0))
+    throw new UnsupportedPrimitiveError(`${by}on an empty array of shape [${aval.shape}]`);
   return aval.dtype;
 }
 
@@ -93,31 +108,49 @@ const pointwise =
     return [elementwise(graph, op, same, shapeOut(equation), dtype, attributes)];
   };
 
-/** Integers and booleans take one rule, floats another. */
-const byType =
-  (rulesByType: { float32: Rule; int32: Rule; bool?: Rule }): Rule =>
-  (graph, operands, equation) => {
-    const rule = rulesByType[dtypeOut(equation) as "float32" | "int32" | "bool"];
-    if (!rule) throw new UnsupportedPrimitiveError(`${equation.primitive} with element type ${dtypeOut(equation)}`);
-    return rule(graph, operands, equation);
-  };
+/** Rules that take operands whose scale is still to be multiplied in. */
+const scaleAware = new Set<Rule>();
+const aware = (rule: Rule): Rule => {
+  scaleAware.add(rule);
+  return rule;
+};
 
-const identity: Rule = (_, [operand]) => [operand];
+/** A rule that is linear in its first operand, so that the scale of that passes to the results. */
+const linear = (rule: Rule): Rule =>
+  aware((graph, [operand, ...others], equation) =>
+    rule(graph, [unscaled(operand), ...others], equation).map((result) =>
+      rescaled(result, operand.scale ?? 1),
+    ),
+  );
+
+/** Integers and booleans take one rule, floats another. */
+const byType = (rulesByType: { float32: Rule; int32: Rule; bool?: Rule }): Rule =>
+  aware((graph, operands, equation) => {
+    const rule = rulesByType[dtypeOut(equation) as "float32" | "int32" | "bool"];
+    if (!rule)
+      throw new UnsupportedPrimitiveError(`${equation.primitive} with element type ${dtypeOut(equation)}`);
+    return rule(graph, scaleAware.has(rule) ? operands : operands.map((x) => graph.settle(x)), equation);
+  });
+
+const identity: Rule = linear((_, [operand]) => [operand]);
 
 /** Casts both operands, then hands them to a binary rule of the element-wise module. */
-const binary =
-  (combine: typeof addOrSubtract): Rule =>
-  (graph, [a, b], equation) => {
+const binary = (combine: typeof add): Rule =>
+  aware((graph, operands, equation) => {
     const dtype = dtypeOut(equation);
-    return [combine(graph, cast(graph, a, dtype), cast(graph, b, dtype), shapeOut(equation), dtype)];
-  };
+    const [a, b] = operands.map((operand) =>
+      operand.dtype === dtype ? operand : cast(graph, operand, dtype),
+    );
+    return [combine(graph, a, b, shapeOut(equation), dtype)];
+  });
 
 const lattice = ["bool", "uint32", "int32", "float16", "float32", "float64"];
 
 /** The common type in which jax-js compares two operands: a weakly typed one follows the other. */
 function comparedIn(equation: Equation): OnnxDType {
   const [a, b] = equation.inputs.map((input) => input.aval);
-  if (a.weakType !== b.weakType && (a.weakType ? b : a).dtype !== "bool") return (a.weakType ? b : a).dtype as OnnxDType;
+  if (a.weakType !== b.weakType && (a.weakType ? b : a).dtype !== "bool")
+    return (a.weakType ? b : a).dtype as OnnxDType;
   return (lattice.indexOf(a.dtype) >= lattice.indexOf(b.dtype) ? a.dtype : b.dtype) as OnnxDType;
 }
 
@@ -149,22 +182,40 @@ const truncatedQuotient: Rule = (graph, operands, equation) => {
   return [elementwise(graph, "Where", [negative, up, down], shape, "float32")];
 };
 
-const reshape: Rule = (graph, [operand], { params }) => {
+const reshape: Rule = linear((graph, [operand], { params }) => {
   const shape = params.shape as number[];
   const view = reshapeView(operand.view, shape);
   if (view) return [{ ...operand, view }];
   return [graph.value(graph.reshape(graph.dense(operand), shape), operand.dtype, shape)];
-};
+});
 
-const rules: Record<string, Rule> = {
-  add: byType({ float32: binary(addOrSubtract), int32: binary(addOrSubtract), bool: pointwise("Or") }),
-  mul: byType({ float32: binary(multiplyOrDivide), int32: pointwise("Mul"), bool: pointwise("And") }),
+/** Products, laid out for what uses them. */
+const productRule = (cost: LayoutCost): Rule =>
+  aware((graph, [x, y], equation) => {
+    const dtype = dtypeOut(equation);
+    if (dtype === "bool") throw new UnsupportedPrimitiveError("dot with element type bool");
+    const scale = (x.scale ?? 1) * (y.scale ?? 1);
+    const [a, b] = isSafeScale(scale) ? [unscaled(x), unscaled(y)] : [graph.settle(x), graph.settle(y)];
+    const layoutCost = (view: View) => cost(equation.outBinders[0], mergeNeighbours(view));
+    const product = dot(graph, cast(graph, a, dtype), cast(graph, b, dtype), shapeOut(equation), layoutCost);
+    return [isSafeScale(scale) ? rescaled(product, scale) : product];
+  });
+
+const commonRules: Record<string, Rule> = {
+  add: byType({ float32: binary(add), int32: binary(add), bool: pointwise("Or") }),
+  mul: byType({ float32: binary(multiply), int32: pointwise("Mul"), bool: pointwise("And") }),
   idiv: byType({ float32: truncatedQuotient, int32: pointwise("Div") }),
   mod: byType({ float32: pointwise("Mod", { fmod: 1 }), int32: pointwise("Mod", { fmod: 1 }) }),
   min: byType({ float32: pointwise("Min"), int32: pointwise("Min"), bool: pointwise("And") }),
   max: byType({ float32: pointwise("Max"), int32: pointwise("Max"), bool: pointwise("Or") }),
-  neg: byType({ float32: pointwise("Neg"), int32: pointwise("Neg") }),
-  reciprocal: pointwise("Reciprocal"),
+  neg: byType({
+    float32: aware((_, [operand]) => [rescaled(operand, -(operand.scale ?? 1))]),
+    int32: pointwise("Neg"),
+  }),
+  reciprocal: aware((graph, [operand], equation) => {
+    const [result] = pointwise("Reciprocal")(graph, [unscaled(operand)], equation);
+    return [rescaled(result, 1 / (operand.scale ?? 1))];
+  }),
   floor: byType({ float32: pointwise("Floor"), int32: identity }),
   ceil: byType({ float32: pointwise("Ceil"), int32: identity }),
   sin: pointwise("Sin"),
@@ -183,34 +234,43 @@ const rules: Record<string, Rule> = {
   cast: (graph, [operand], equation) => [cast(graph, operand, dtypeOut(equation))],
   compare,
   where,
-  reduce: (graph, [operand], { params }) => [reduce(graph, operand, params.op as string, params.axis as number[])],
-  dot: (graph, [x, y], equation) => {
-    const dtype = dtypeOut(equation);
-    if (dtype === "bool") throw new UnsupportedPrimitiveError("dot with element type bool");
-    return [dot(graph, cast(graph, x, dtype), cast(graph, y, dtype), shapeOut(equation))];
-  },
-  transpose: (_, [operand], { params }) => [
+  reduce: aware((graph, operands, equation) => {
+    const op = equation.params.op as string;
+    const rule: Rule = (_, [operand]) => [reduce(graph, operand, op, equation.params.axis as number[])];
+    return op === "Add"
+      ? linear(rule)(graph, operands, equation)
+      : rule(
+          graph,
+          operands.map((x) => graph.settle(x)),
+          equation,
+        );
+  }),
+  transpose: linear((_, [operand], { params }) => [
     { ...operand, view: transposeView(operand.view, params.perm as number[]) },
-  ],
-  broadcast: (_, [operand], { params }) => [
+  ]),
+  broadcast: linear((_, [operand], { params }) => [
     { ...operand, view: broadcastView(operand.view, params.shape as number[], params.axis as number[]) },
-  ],
+  ]),
   reshape,
-  split: (graph, [operand], { params }) => split(graph, operand, params.axis as number, params.sizes as number[]),
+  split: linear((graph, [operand], { params }) =>
+    split(graph, operand, params.axis as number, params.sizes as number[]),
+  ),
   concatenate: (graph, operands, equation) => {
     const dtype = dtypeOut(equation);
     const same = operands.map((operand) => cast(graph, operand, dtype));
     return [concatenate(graph, same, equation.params.axis as number)];
   },
-  shrink: (graph, [operand], { params }) => [shrink(graph, operand, params.slice as [number, number][])],
-  pad: (graph, [operand], { params }) => [pad(graph, operand, params.width as [number, number][])],
-  flip: (graph, [operand], { params }) => [flip(graph, operand, params.axis as number[])],
-  gather: (graph, [operand, ...indices], { params }) => [
+  shrink: linear((graph, [operand], { params }) => [
+    shrink(graph, operand, params.slice as [number, number][]),
+  ]),
+  pad: linear((graph, [operand], { params }) => [pad(graph, operand, params.width as [number, number][])]),
+  flip: linear((graph, [operand], { params }) => [flip(graph, operand, params.axis as number[])]),
+  gather: linear((graph, [operand, ...indices], { params }) => [
     gather(graph, operand, indices, params as unknown as GatherParameters, indexShapeOf(indices)),
-  ],
-  scatter: (graph, [updates, ...indices], { params }) => [
+  ]),
+  scatter: linear((graph, [updates, ...indices], { params }) => [
     scatter(graph, updates, indices, params as unknown as ScatterParameters, indexShapeOf(indices)),
-  ],
+  ]),
   sort: (graph, [operand]) => [sort(graph, operand).values],
   argsort: (graph, [operand]) => {
     const { values, indices } = sort(graph, operand);
@@ -228,4 +288,4 @@ function indexShapeOf(indices: readonly Value[]): number[] {
 }
 
 /** The primitives that have a lowering. */
-export const loweredPrimitives: readonly string[] = Object.keys(rules);
+export const loweredPrimitives: readonly string[] = [...Object.keys(commonRules), "dot"];

@@ -57,11 +57,23 @@ export function concatenate(graph: Graph, operands: readonly Value[], axis: numb
     const inputs = operands.map((operand) =>
       graph.reshape(operand.name, [slower, (onlyFactor(operand, axis) as Factor).size, faster]),
     );
-    const [name] = graph.node("Concat", inputs, [[slower, total, faster]], { axis: 1 });
+    // jax-js concatenates long lists in groups of groups: join what was joined along the same axis before.
+    const parts = inputs.flatMap((input) => {
+      const maker = graph.maker(input);
+      return maker?.op === "Concat" && maker.attributes.axis === 1 && slower === 1 && faster === 1
+        ? maker.inputs
+        : [input];
+    });
+    const [name] = graph.node("Concat", parts, [[slower, total, faster]], { axis: 1 });
     return { name, dtype: operands[0].dtype, view: exchange(operands[0].view, factor, total) };
   }
   const result = shape.with(axis, total);
-  const [name] = graph.node("Concat", operands.map((operand) => graph.dense(operand)), [result], { axis });
+  const [name] = graph.node(
+    "Concat",
+    operands.map((operand) => graph.dense(operand)),
+    [result],
+    { axis },
+  );
   return graph.value(name, operands[0].dtype, result);
 }
 
@@ -91,7 +103,11 @@ export function shrink(graph: Graph, operand: Value, bounds: readonly (readonly 
     });
     const starts = graph.integers(moved.map((axis) => bounds[axis][0]));
     const ends = graph.integers(moved.map((axis) => bounds[axis][1]));
-    [name] = graph.node("Slice", [graph.reshape(name, sizes(physical)), starts, ends, graph.integers(dims)], [after]);
+    [name] = graph.node(
+      "Slice",
+      [graph.reshape(name, sizes(physical)), starts, ends, graph.integers(dims)],
+      [after],
+    );
   }
   return { name, dtype: operand.dtype, view };
 }

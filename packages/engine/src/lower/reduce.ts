@@ -3,7 +3,12 @@ import { cast } from "./elementwise.js";
 import type { Graph, Value } from "./graph.js";
 import { type Factor, product, sizes } from "./view.js";
 
-const operators: Record<string, string> = { Add: "ReduceSum", Mul: "ReduceProd", Max: "ReduceMax", Min: "ReduceMin" };
+const operators: Record<string, string> = {
+  Add: "ReduceSum",
+  Mul: "ReduceProd",
+  Max: "ReduceMax",
+  Min: "ReduceMin",
+};
 
 /** Reduces logical axes. What is repeated along an axis is not added up but multiplied by the number of repetitions. */
 export function reduce(graph: Graph, operand: Value, op: string, axes: readonly number[]): Value {

@@ -48,7 +48,10 @@ export function transposeView(view: View, perm: readonly number[]): View {
 export function broadcastView(view: View, shape: readonly number[], newAxes: readonly number[]): View {
   const axes = [...view.axes];
   for (const axis of [...newAxes].sort((a, b) => a - b)) axes.splice(axis, 0, []);
-  return { physical: view.physical, axes: axes.map((axis, i) => (axis.length ? axis : factorsOf(shape[i], false))) };
+  return {
+    physical: view.physical,
+    axes: axes.map((axis, i) => (axis.length ? axis : factorsOf(shape[i], false))),
+  };
 }
 
 /** Brings a view to the rank and shape of a broadcast result, as NumPy does: new axes in front. */
@@ -155,7 +158,10 @@ export function refine(views: readonly View[]): View[] | null {
         const outer = inner * factor.size;
         const between = common[axis].filter((cut) => cut > inner && cut <= outer);
         if (between.length > 1) {
-          const pieces = between.map((cut, i) => ({ size: cut / (between[i - 1] ?? inner), real: factor.real }));
+          const pieces = between.map((cut, i) => ({
+            size: cut / (between[i - 1] ?? inner),
+            real: factor.real,
+          }));
           parts.set(factor, pieces.reverse());
         }
         inner = outer;

@@ -7,7 +7,14 @@ import protobuf from "protobufjs/minimal.js";
 export type OnnxDType = "float32" | "int32" | "bool" | "int64" | "uint8" | "uint32";
 
 /** ONNX's numbers for the element types. */
-export const dataTypes: Record<OnnxDType, number> = { float32: 1, uint8: 2, int32: 6, int64: 7, bool: 9, uint32: 12 };
+export const dataTypes: Record<OnnxDType, number> = {
+  float32: 1,
+  uint8: 2,
+  int32: 6,
+  int64: 7,
+  bool: 9,
+  uint32: 12,
+};
 
 export type Attribute = number | readonly number[] | { readonly float: number } | string;
 

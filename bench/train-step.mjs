@@ -1,0 +1,219 @@
+// One training step (forward, backward, AdamW) of a small GPT: here against PyTorch eager, in turns, in one run.
+//
+//   npm run bench:train-step [-- --rounds 7] [-- --json]
+//
+// PyTorch is Debian's python3-torch (or any `python3` that can `import torch`); without it only our side is timed.
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { availableParallelism, cpus, tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { parseArgs } from "node:util";
+import * as jax from "@jax-js/jax";
+import { compile, compileStep, namedLeaves, scalar, Tensor } from "@outgrow/engine";
+import {
+  adamW,
+  adamWDefaults,
+  applyTransformer,
+  createRandom,
+  flatTree,
+  initTransformer,
+  tokenLogits,
+} from "outgrow";
+
+const { numpy: np, nn } = jax;
+const { values: options } = parseArgs({
+  options: {
+    rounds: { type: "string", default: "7" },
+    json: { type: "boolean" },
+    threads: { type: "string" },
+  },
+});
+const config = { vocabularySize: 512, contextLength: 128, width: 256, layers: 4, heads: 4, causal: true };
+const batch = 16;
+const learningRate = 1e-3;
+const weightDecay = 0.01;
+const STEPS_PER_ROUND = 3;
+const LOSS_STEPS = 8;
+
+const random = createRandom("bench/train-step");
+const parameters = initTransformer(config, random);
+const flat = flatTree(parameters);
+const tokens = Int32Array.from({ length: batch * (config.contextLength + 1) }, () =>
+  random.integer(config.vocabularySize),
+);
+
+const pick = (offset) =>
+  new Tensor(
+    Int32Array.from({ length: batch * config.contextLength }, (_, i) => {
+      const row = Math.floor(i / config.contextLength);
+      return tokens[row * (config.contextLength + 1) + (i % config.contextLength) + offset];
+    }),
+    [batch, config.contextLength],
+  );
+
+function trainStep(carry, inputs, targets) {
+  const loss = (params) => {
+    const logits = tokenLogits(params, applyTransformer(config, params, inputs));
+    return nn.logSoftmax(logits, -1).mul(nn.oneHot(targets, config.vocabularySize)).sum(-1).mean().neg();
+  };
+  const [value, gradient] = jax.valueAndGrad(loss)(flat.split(carry.parameters));
+  const optimiser = { ...adamWDefaults, weightDecay };
+  const [next, state] = adamW(
+    optimiser,
+    carry.parameters,
+    flat.concatenate(gradient),
+    carry.state,
+    np.array(learningRate),
+  );
+  return [{ parameters: next, state }, { loss: value }];
+}
+
+const zeros = () => new Tensor(new Float32Array(flat.size));
+const carry = () => ({
+  parameters: flat.flatten(parameters),
+  state: { m: zeros(), v: zeros(), step: scalar(0) },
+});
+const [inputs, targets] = [pick(0), pick(1)];
+
+const compileStarted = performance.now();
+const program = await compileStep(trainStep, [carry(), inputs, targets], {
+  threads: options.threads ? Number(options.threads) : undefined,
+});
+const compileMs = performance.now() - compileStarted;
+
+async function ours(steps) {
+  const losses = [];
+  const started = performance.now();
+  for (let i = 0; i < steps; i++) losses.push((await program.run(inputs, targets)).loss.item());
+  return { ms: (performance.now() - started) / steps, losses };
+}
+
+/** The machine's best float32 matrix product, in GFLOP/s: the limit that a step could reach. */
+async function peakGflops() {
+  const size = 1024;
+  const matrix = new Tensor(
+    Float32Array.from({ length: size * size }, () => random.uniform()),
+    [size, size],
+  );
+  const product = await compile((a, b) => np.matmul(a, b), [matrix, matrix], { threads: program.threads });
+  let best = Infinity;
+  for (let i = 0; i < 6; i++) {
+    const started = performance.now();
+    await product.run(matrix, matrix);
+    best = Math.min(best, performance.now() - started);
+  }
+  await product.dispose();
+  return (2 * size ** 3) / best / 1e6;
+}
+
+function startPyTorch(folder) {
+  const child = spawn("python3", [join(import.meta.dirname, "gpt_step.py"), folder], {
+    stdio: ["pipe", "pipe", "pipe"],
+    env: { ...process.env, PATH: `/usr/bin:${process.env.PATH}` },
+  });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  let trouble = "";
+  child.stderr.on("data", (chunk) => {
+    trouble += chunk;
+  });
+  const next = async () => {
+    const { value, done } = await lines.next();
+    if (done) throw new Error(trouble.trim().split("\n").at(-1) || "python3 ended");
+    return JSON.parse(value);
+  };
+  return {
+    ready: () => next(),
+    async steps(steps, threads) {
+      child.stdin.write(`${JSON.stringify({ steps, threads })}\n`);
+      return next();
+    },
+    stop: () => child.stdin.end(),
+  };
+}
+
+/** Losses of the first steps by jax-js itself (Wasm), as the reference for ours. */
+async function referenceLosses(steps) {
+  const array = (tensor) => np.array(tensor.data, { shape: [...tensor.shape], dtype: tensor.dtype });
+  // By jax-js's own rules every use but the last of an array needs `.ref`; its jit keeps that to the arguments.
+  const { jaxJsTrainStep } = await import("./gpt_step_jax.mjs");
+  return jaxJsTrainStep({
+    config,
+    flat,
+    parameters,
+    inputs,
+    targets,
+    learningRate,
+    weightDecay,
+    steps,
+    array,
+  });
+}
+
+const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
+const folder = mkdtempSync(join(tmpdir(), "outgrow-bench-"));
+const isTensor = (node) => node instanceof Tensor;
+writeFileSync(join(folder, "parameters.f32"), Buffer.from(flat.flatten(parameters).data.buffer));
+writeFileSync(join(folder, "tokens.i32"), Buffer.from(tokens.buffer));
+const leaves = namedLeaves(parameters, isTensor).map(([name, tensor]) => [name, tensor.shape]);
+writeFileSync(
+  join(folder, "spec.json"),
+  JSON.stringify({ config, batch, learningRate, weightDecay, leaves }),
+);
+
+const peer = startPyTorch(folder);
+let torch;
+try {
+  torch = (await peer.ready()).torch;
+} catch (error) {
+  console.error(`PyTorch is skipped: ${error.message} (Debian: apt-get install python3-torch)`);
+}
+const oursFirst = await ours(LOSS_STEPS);
+const times = { ours: [], 1: [], 2: [] };
+const theirsFirst = torch ? await peer.steps(LOSS_STEPS, 1) : undefined;
+for (let round = 0; round < Number(options.rounds); round++) {
+  times.ours.push((await ours(STEPS_PER_ROUND)).ms);
+  if (!torch) continue;
+  for (const threads of [1, 2]) times[threads].push((await peer.steps(STEPS_PER_ROUND, threads)).ms);
+}
+peer.stop();
+rmSync(folder, { recursive: true });
+
+const gflop = (program_multiplyAdds() * 2) / 1e9;
+function program_multiplyAdds() {
+  const { width, layers, contextLength, vocabularySize } = config;
+  const perToken = layers * (12 * width * width + 2 * contextLength * width) + vocabularySize * width;
+  return 3 * batch * contextLength * perToken;
+}
+const peak = await peakGflops();
+const mine = median(times.ours);
+const best = torch ? Math.min(median(times[1]), median(times[2])) : null;
+const machine = `${cpus()[0].model}, ${availableParallelism()} cores, Node ${process.version}`;
+const result = {
+  name: "gpt-train-step",
+  unit: "ms/step",
+  ours: mine,
+  peer: best,
+  ratio: best && best / mine,
+  target: 1.3,
+  machine,
+};
+if (options.json) {
+  console.log(JSON.stringify(result));
+} else {
+  console.log(
+    `GPT training step: ${JSON.stringify(config)}, batch ${batch}, ${gflop.toFixed(1)} GFLOP\n${machine}`,
+  );
+  console.log(`compile (trace, lower, session)  ${compileMs.toFixed(0)} ms`);
+  console.log(
+    `Outgrow, ${program.threads} thread(s)             ${mine.toFixed(0)} ms   ${((gflop / mine) * 1000).toFixed(0)} GFLOP/s, ${(((gflop / mine) * 1e5) / peak).toFixed(0)} % of the best matmul (${peak.toFixed(0)} GFLOP/s)`,
+  );
+  if (torch) {
+    console.log(`PyTorch ${torch}, 1 thread        ${median(times[1]).toFixed(0)} ms`);
+    console.log(`PyTorch ${torch}, 2 threads       ${median(times[2]).toFixed(0)} ms`);
+    console.log(`ratio (PyTorch's best / ours)    ${(best / mine).toFixed(2)}   target 1.3`);
+  }
+  console.log(`losses here     ${oursFirst.losses.map((x) => x.toFixed(4)).join("  ")}`);
+  if (theirsFirst) console.log(`losses PyTorch  ${theirsFirst.losses.map((x) => x.toFixed(4)).join("  ")}`);
+}
+await program.dispose();
