@@ -1,0 +1,181 @@
+import { UserError } from "../errors.js";
+import { readFeatures } from "./features.js";
+import { findClasses, indexLabels, readHardLabels, readWeakLabels, toSoftLabels } from "./labels.js";
+import type { SoftLabels } from "./soft-labels.js";
+import { column, columnName, placeOf, readTable, type Table, type TableOptions } from "./table.js";
+
+export { applyScaling, fitScaling, type Scaling, standardise } from "./features.js";
+export { argmaxRow, argmaxRows, type SoftLabels } from "./soft-labels.js";
+
+/** Which columns of a table are what. Columns are given by name, or by number counted from 1. */
+export interface ClassificationSpec extends Omit<TableOptions, "wanted"> {
+  /** Columns of text; several are joined with a line break. Either these or `features`. */
+  text?: readonly string[];
+  /** Columns of numbers. */
+  features?: readonly string[];
+  /** Column of weak labels: class names, or probabilities as JSON. */
+  weak?: string;
+  /** Column of true class names; some may be missing. */
+  truth?: string;
+  /** Column of names for the rows, all different. Default: the line of the file. */
+  id?: string;
+  /** All class names in order. Default: those in the label columns, by value if all are integers, else by name. */
+  classes?: readonly string[];
+}
+
+/** A table of n rows to classify. */
+export interface ClassificationData {
+  /** Path as it was given. */
+  file: string;
+  /** `[n]`: all different. */
+  ids: string[];
+  /** `[n]`: line of the file on which each row starts, counted from 1. */
+  lines: number[];
+  inputs: ClassificationInputs;
+  /** At least two, in the order of the indices. */
+  classes: string[];
+  weak?: SoftLabels;
+  /** `[n]`: class index, -1 where it is missing. */
+  truth?: Int32Array;
+  /** Whether the weak labels were class names, not probabilities. */
+  weakWasHard: boolean;
+}
+
+export type ClassificationInputs =
+  | { kind: "text"; texts: string[] }
+  | {
+      kind: "features";
+      /** `[n, d]`, row by row, as in the file. */
+      features: Float32Array;
+      shape: [n: number, d: number];
+      /** `[d]`: column names. */
+      names: string[];
+    };
+
+/**
+ * Reads a classification data set from a CSV or JSONL file.
+ *
+ * @throws UserError with file, row and column for everything that would make a run meaningless: no labels,
+ *   one class, a class seen once, all weak labels alike, empty texts, values that are not numbers, repeated
+ *   ids, missing weak labels, probabilities that do not sum to 1, and all that {@link readTable} refuses
+ */
+export async function readClassification(
+  file: string,
+  spec: ClassificationSpec,
+): Promise<ClassificationData> {
+  refuseBadSpec(file, spec);
+  const { text = [], features = [], format, header, maxBytes } = spec;
+  const labelColumns = [spec.weak, spec.truth].filter((name) => name !== undefined);
+  const wanted = [...text, ...features, ...labelColumns, ...(spec.id === undefined ? [] : [spec.id])];
+  const table = await readTable(file, { format, header, maxBytes, wanted });
+  const inputColumns = [...text, ...features].map((name) => columnName(table, name));
+  refuseLabelsAsInputs(table, inputColumns, labelColumns);
+
+  const ids = readIds(table, spec.id);
+  const inputs: ClassificationInputs =
+    text.length > 0
+      ? { kind: "text", texts: readTexts(table, inputColumns) }
+      : {
+          kind: "features",
+          features: readFeatures(table, inputColumns),
+          shape: [table.rows.length, inputColumns.length],
+          names: inputColumns,
+        };
+  const truth = spec.truth === undefined ? undefined : readHardLabels(table, columnName(table, spec.truth));
+  const weak = spec.weak === undefined ? undefined : readWeakLabels(table, columnName(table, spec.weak));
+  const classes = spec.classes ? [...spec.classes] : findClasses(truth, weak);
+  return {
+    file,
+    ids,
+    lines: table.rows.map(({ line }) => line),
+    inputs,
+    classes,
+    truth: truth && indexLabels(truth, classes),
+    weak: weak && toSoftLabels(weak, classes, ids),
+    weakWasHard: weak?.cells[0].kind === "hard",
+  };
+}
+
+function refuseBadSpec(
+  file: string,
+  { text = [], features = [], weak, truth, classes }: ClassificationSpec,
+): void {
+  const place = { file };
+  if (text.length > 0 === features.length > 0) {
+    throw new UserError(text.length > 0 ? "both text and features are named" : "no input column is named", {
+      place,
+      hint: "Name the columns of text or the columns of numbers that the model sees.",
+    });
+  }
+  if (weak === undefined && truth === undefined) {
+    throw new UserError("no label column is named", {
+      place,
+      hint: "Name the column of weak labels, of true labels, or both.",
+    });
+  }
+  if (classes === undefined) return;
+  const repeated = classes.find(
+    (name, i) => name.trim() !== name || name === "" || classes.indexOf(name) < i,
+  );
+  if (repeated !== undefined) {
+    throw new UserError(`class ${JSON.stringify(repeated)} is empty, repeated or has spaces around it`, {
+      place,
+    });
+  }
+  if (classes.length < 2) {
+    throw new UserError(`${classes.length} class is listed, expected at least two`, { place });
+  }
+}
+
+function refuseLabelsAsInputs(table: Table, inputs: readonly string[], labels: readonly string[]): void {
+  for (const name of labels.map((label) => columnName(table, label))) {
+    if (!inputs.includes(name)) continue;
+    throw new UserError("the column is both an input and a label", {
+      place: placeOf(table, undefined, name),
+      hint: "A model that sees the label has nothing to learn. Leave the column out of the inputs.",
+    });
+  }
+}
+
+function readIds(table: Table, idColumn: string | undefined): string[] {
+  if (idColumn === undefined) return table.rows.map(({ line }) => String(line));
+  const name = columnName(table, idColumn);
+  const seen = new Map<string, number>();
+  return column(table, name).map((value, row) => {
+    const id = typeof value === "string" || typeof value === "number" ? String(value) : "";
+    if (id.trim() === "") {
+      throw new UserError("the id is missing, expected text or a number", {
+        place: placeOf(table, row, name),
+      });
+    }
+    const line = seen.get(id);
+    if (line !== undefined) {
+      throw new UserError(`id ${JSON.stringify(id)} is also on row ${line}`, {
+        place: placeOf(table, row, name),
+        hint: "Give every row its own id, or name no id column.",
+      });
+    }
+    seen.set(id, table.rows[row].line);
+    return id;
+  });
+}
+
+function readTexts(table: Table, names: readonly string[]): string[] {
+  const columns = names.map((name) => column(table, name));
+  return table.rows.map((_, row) => {
+    const parts = columns.map((values, j) => {
+      const value = values[row];
+      if (typeof value === "string") return value;
+      throw new UserError(`the text is ${JSON.stringify(value) ?? "missing"}`, {
+        place: placeOf(table, row, names[j]),
+        hint: "Expected text between quotes.",
+      });
+    });
+    const text = parts.join("\n");
+    if (text.trim() !== "") return text;
+    throw new UserError("the text is empty", {
+      place: placeOf(table, row, names[0]),
+      hint: "Remove the row, or fill in its text.",
+    });
+  });
+}

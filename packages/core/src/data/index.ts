@@ -1,0 +1,5 @@
+export * from "./bpe.js";
+export * from "./csv-writer.js";
+export * from "./dataset.js";
+export * from "./split.js";
+export * from "./table.js";

@@ -1,0 +1,10 @@
+export type { Figure, FigureText } from "./canvas.js";
+export { toPng, writeFigures } from "./figure-files.js";
+export * from "./figures.js";
+export { type Report, renderReport } from "./html.js";
+export type { SupervisorSeries } from "./lines.js";
+export type { ReliabilitySeries } from "./panels.js";
+export * from "./progress.js";
+export { type Cell, formatCell, type ReportTable } from "./table.js";
+export * from "./terminal.js";
+export type { Role } from "./theme.js";
