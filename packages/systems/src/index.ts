@@ -1,1 +1,1 @@
-export {};
+export * as w2sg from "./w2sg/index.js";

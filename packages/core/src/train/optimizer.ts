@@ -13,12 +13,12 @@ export interface AdamWConfig {
 export const adamWDefaults: AdamWConfig = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 };
 
 /** Moments and the number of steps taken. */
-export interface AdamWState<Leaf> {
+export type AdamWState<Leaf> = {
   m: Leaf;
   v: Leaf;
   /** float32 scalar */
   step: Leaf;
-}
+};
 
 /**
  * One step of AdamW on all parameters at once, as one flat vector: many small tensors would cost more in operator

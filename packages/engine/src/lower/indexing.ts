@@ -1,5 +1,6 @@
 import { UnsupportedPrimitiveError } from "../errors.js";
 import { dataTypes } from "../onnx/model.js";
+import { elementwise } from "./elementwise.js";
 import type { Graph, Value } from "./graph.js";
 import { broadcastTo, contiguousView, product, shapeOf, sizes, transposeView } from "./view.js";
 
@@ -96,28 +97,33 @@ export function scatter(
 ): Value {
   if (op !== "add" && op !== "update") throw new UnsupportedPrimitiveError(`scatter with ${op}`);
   const rest = shape.map((_, i) => i).filter((i) => !axis.includes(i));
-  const restShape = rest.map((i) => shape[i]);
-  const target = [...axis.map((i) => shape[i]), ...restShape];
+  const places = product(axis.map((i) => shape[i]));
+  const width = product(rest.map((i) => shape[i]));
 
   const updateAxes = updates.view.axes.map((_, i) => i);
   const indexAxes = updateAxes.splice(outDim, indexShape.length);
-  const rows = graph.reshape(
-    graph.dense({ ...updates, view: transposeView(updates.view, [...indexAxes, ...updateAxes]) }),
-    [product(indexShape), ...restShape],
-  );
+  const rows = [product(indexShape), width];
+  const moved = { ...updates, view: transposeView(updates.view, [...indexAxes, ...updateAxes]) };
+  const target = [places, width];
   const zeros = graph.node(
     "Expand",
     [graph.scalar(updates.dtype, 0).name, graph.integers(target)],
     [target],
   )[0];
+  const repeated = graph.node("Expand", [rowNumbers(), graph.integers(rows)], [rows])[0];
+  // Not ScatterND: ONNX Runtime shares its rows out among threads, which lose updates of the same place.
   const [name] = graph.node(
-    "ScatterND",
-    [zeros, indexTuples(graph, indices, indexShape), rows],
+    "ScatterElements",
+    [zeros, repeated, graph.reshape(graph.dense(moved), rows)],
     [target],
-    op === "add" ? { reduction: "add" } : {},
+    op === "add" ? { axis: 0, reduction: "add" } : { axis: 0 },
   );
   const order = [...axis, ...rest];
-  const result = graph.value(name, updates.dtype, target);
+  const result = graph.value(
+    name,
+    updates.dtype,
+    order.map((i) => shape[i]),
+  );
   return {
     ...result,
     view: transposeView(
@@ -125,6 +131,22 @@ export function scatter(
       shape.map((_, i) => order.indexOf(i)),
     ),
   };
+
+  /** The index tuples [positions, 1], each as one number that counts through the indexed axes in row-major order. */
+  function rowNumbers(): string {
+    const wide = indices.map((index) => ({ ...index, view: broadcastTo(index.view, indexShape) }));
+    const numbers = wide.reduce((slower, faster, k) => {
+      const scaled = elementwise(
+        graph,
+        "Mul",
+        [slower, graph.scalar("int32", shape[axis[k]])],
+        indexShape,
+        "int32",
+      );
+      return elementwise(graph, "Add", [scaled, faster], indexShape, "int32");
+    });
+    return graph.reshape(graph.dense(numbers), [product(indexShape), 1]);
+  }
 }
 
 /** Sorted values along the last axis and where they came from; equal values keep their order. */

@@ -1,0 +1,33 @@
+import { namesHint } from "../data/nearest.js";
+import { UserError } from "../errors.js";
+import { confidence, confidenceDefaults } from "./confidence.js";
+import type { Method } from "./method.js";
+import { naive } from "./naive.js";
+import { product } from "./product.js";
+
+export { type ConfidenceConfig, type ConfidenceSchedule, confidenceDefaults, confidenceLoss } from "./confidence.js";
+export type { Method } from "./method.js";
+export { naive } from "./naive.js";
+export { productLoss } from "./product.js";
+
+/** The methods that a user can name, in the order in which tables show them. */
+export const methods: readonly Method[] = [
+  naive,
+  confidence("confidence", confidenceDefaults.paper, "Burns et al. 2023, section 4.3 and appendix"),
+  confidence("confidence-official", confidenceDefaults["official-code"], "openai/weak-to-strong, loss.py"),
+  confidence("confidence-ramp", confidenceDefaults.ramp, "EleutherAI/w2s"),
+  product,
+];
+
+/** The method of this name. Throws UserError that lists the methods. */
+export function methodNamed(name: string): Method {
+  const found = methods.find((method) => method.name === name);
+  if (found) return found;
+  throw new UserError(`there is no method "${name}"`, {
+    hint: namesHint(
+      name,
+      "methods",
+      methods.map((method) => method.name),
+    ),
+  });
+}

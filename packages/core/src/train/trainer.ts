@@ -1,0 +1,227 @@
+import { type Array as JaxArray, valueAndGrad } from "@jax-js/jax";
+import { type CarryProgram, compileStep, scalar, Tensor } from "@outgrow/engine";
+import type { Batch, Columns } from "../data/columns.js";
+import { UserError } from "../errors.js";
+import type { Random } from "../random.js";
+import { type FlatTree, flatTree } from "./flat.js";
+import { type AdamWConfig, type AdamWState, adamW, adamWDefaults } from "./optimizer.js";
+import { loadCheckpoint, saveCheckpoint } from "./safetensors.js";
+import { type Schedule, scheduleDefaults, scheduleFactor } from "./schedule.js";
+
+/**
+ * What is minimised: a scalar. Safe to write: arrays may be used as often as needed.
+ *
+ * @param params the trained parameters
+ * @param batch the batch's rows of every column
+ * @param progress share of training done, a scalar in [0, 1)
+ */
+export type Loss<Traced> = (params: Traced, batch: Batch, progress: JaxArray) => JaxArray;
+
+export interface TrainerSpec<P, Traced> {
+  /** For errors and the ONNX file. */
+  name: string;
+  loss: Loss<Traced>;
+  /** A tree of float32 tensors; only the shapes matter here. */
+  params: P;
+  /** Only the shapes and types matter here. */
+  columns: Columns;
+  /** Examples a step; all of them where there are fewer. */
+  batchSize: number;
+  /** Optimiser constants. Default: Adam (no weight decay). */
+  optimizer?: Partial<AdamWConfig>;
+}
+
+export interface FitOptions {
+  /** Passes over the data, each in a new order; what does not fill a last batch waits for the next pass. */
+  epochs: number;
+  /** Peak learning rate. */
+  learningRate: number;
+  schedule?: Partial<Schedule>;
+  /** Gives the order of the examples. */
+  random: Random;
+  /** Called after every step. */
+  onStep?: (step: { step: number; totalSteps: number; loss: number }) => void;
+  /**
+   * Early stopping. `score` (more is better) must come from held-out *weak* labels: the truth is not the student's to
+   * see. The parameters with the best score are returned.
+   */
+  validation?: {
+    score: (params: Tensor) => Promise<number>;
+    /** Steps between two validations. */
+    every: number;
+    /** Validations without a better score after which training stops. Default: never. */
+    patience?: number;
+  };
+  /** Keeps a file from which training goes on, with the same bits, after an interruption. */
+  checkpoint?: { path: string; every: number; resume: boolean };
+  signal?: AbortSignal;
+}
+
+export interface FitResult<P> {
+  params: P;
+  /** Training loss of every step. */
+  losses: Float32Array;
+  /** Scores by step, where there was validation. */
+  validation: { step: number; score: number }[];
+  /** The step whose parameters were kept. */
+  bestStep: number;
+}
+
+/** A compiled training step that serves any number of trainings of the same shapes, one after another. */
+export interface Trainer<P> {
+  readonly flat: FlatTree<P>;
+  fit(params: P, columns: Columns, options: FitOptions): Promise<FitResult<P>>;
+  dispose(): Promise<void>;
+}
+
+type Carry<Leaf> = {
+  parameters: Leaf;
+  optimizer: AdamWState<Leaf>;
+};
+
+export async function createTrainer<P, Traced>(spec: TrainerSpec<P, Traced>): Promise<Trainer<P>> {
+  const { name, loss, columns } = spec;
+  const optimizer = { ...adamWDefaults, ...spec.optimizer };
+  const flat = flatTree(spec.params);
+  const count = rowsOf(columns, name);
+  const batchSize = Math.min(spec.batchSize, count);
+
+  function trainStep(
+    carry: Carry<JaxArray>,
+    rows: JaxArray,
+    learningRate: JaxArray,
+    progress: JaxArray,
+    data: Batch,
+  ): [Carry<JaxArray>, JaxArray] {
+    const batch = Object.fromEntries(Object.entries(data).map(([key, column]) => [key, column.slice(rows)]));
+    const params = flat.split<JaxArray>(carry.parameters);
+    const differentiated = valueAndGrad((p: JaxArray) => loss(p as Traced, batch, progress));
+    const [value, gradient] = differentiated(params);
+    const vector = flat.concatenate(gradient);
+    const [parameters, state] = adamW(optimizer, carry.parameters, vector, carry.optimizer, learningRate);
+    return [{ parameters, optimizer: state }, value];
+  }
+
+  const initial = (params: P): Carry<Tensor> => ({
+    parameters: flat.flatten(params),
+    optimizer: {
+      m: new Tensor(new Float32Array(flat.size)),
+      v: new Tensor(new Float32Array(flat.size)),
+      step: scalar(0),
+    },
+  });
+  const program = (await compileStep(
+    trainStep,
+    [initial(spec.params), new Tensor(new Int32Array(batchSize)), scalar(0), scalar(0), columns] as never,
+    { name },
+  )) as unknown as CarryProgram<Carry<Tensor>, [Tensor, Tensor, Tensor, Columns], Tensor>;
+
+  return {
+    flat,
+    dispose: () => program.dispose(),
+    async fit(params, data, options) {
+      const { epochs, learningRate, random, validation, checkpoint, signal } = options;
+      const schedule = { ...scheduleDefaults, ...options.schedule };
+      const stepsPerEpoch = Math.floor(count / batchSize);
+      const totalSteps = Math.round(stepsPerEpoch * epochs);
+      const losses = new Float32Array(totalSteps);
+      const history: { step: number; score: number }[] = [];
+      let best = { step: totalSteps, score: Number.NEGATIVE_INFINITY, parameters: undefined as Tensor | undefined };
+      let firstStep = 0;
+
+      program.setCarry(initial(params));
+      const saved = checkpoint?.resume ? await loadProgress(checkpoint.path, initial(params), losses) : undefined;
+      if (saved) {
+        program.setCarry(saved.carry);
+        firstStep = saved.step;
+        losses.set(saved.losses);
+        history.push(...saved.history);
+        best = saved.best;
+      }
+
+      let order = new Int32Array();
+      for (let step = firstStep; step < totalSteps; step++) {
+        signal?.throwIfAborted();
+        const within = step % stepsPerEpoch;
+        if (within === 0 || step === firstStep) {
+          // The order is a function of the epoch alone, so that a resumed training sees what the other would have.
+          order = new Int32Array(random.stream("epoch", Math.floor(step / stepsPerEpoch)).permutation(count));
+        }
+        const rows = new Tensor(order.slice(within * batchSize, (within + 1) * batchSize));
+        const rate = scalar(learningRate * scheduleFactor(schedule, step, totalSteps));
+        const value = (await program.run(rows, rate, scalar(step / totalSteps), data)).item();
+        if (!Number.isFinite(value)) {
+          throw new UserError(`training of "${name}" diverged: the loss is ${value} at step ${step + 1} of ${totalSteps}`, {
+            hint: "Lower the learning rate, or look for extreme values in the inputs.",
+            exitCode: 1,
+          });
+        }
+        losses[step] = value;
+        options.onStep?.({ step: step + 1, totalSteps, loss: value });
+
+        if (validation && ((step + 1) % validation.every === 0 || step + 1 === totalSteps)) {
+          const { parameters } = program.carry();
+          const score = await validation.score(parameters);
+          history.push({ step: step + 1, score });
+          if (score > best.score) best = { step: step + 1, score, parameters };
+          const since = history.filter((entry) => entry.step > best.step).length;
+          if (validation.patience !== undefined && since >= validation.patience) break;
+        }
+        if (checkpoint && (step + 1) % checkpoint.every === 0) {
+          await saveProgress(checkpoint.path, { carry: program.carry(), step: step + 1, losses, history, best });
+        }
+      }
+      const parameters = best.parameters ?? program.carry().parameters;
+      return { params: flat.unflatten(parameters), losses, validation: history, bestStep: best.step };
+    },
+  };
+}
+
+function rowsOf(columns: Columns, name: string): number {
+  const lengths = Object.entries(columns).map(([key, column]) => [key, column.shape[0]] as const);
+  const [, count] = lengths[0];
+  const other = lengths.find(([, length]) => length !== count);
+  if (other) {
+    throw new UserError(`columns of "${name}" differ in length: "${lengths[0][0]}" has ${count} rows, "${other[0]}" ${other[1]}`);
+  }
+  if (count === 0) throw new UserError(`there are no examples to train "${name}" on`);
+  return count;
+}
+
+interface Progress {
+  carry: Carry<Tensor>;
+  step: number;
+  losses: Float32Array;
+  history: { step: number; score: number }[];
+  best: { step: number; score: number; parameters: Tensor | undefined };
+}
+
+async function saveProgress(path: string, { carry, step, losses, history, best }: Progress): Promise<void> {
+  const tree = { carry, best: best.parameters ?? carry.parameters, losses: new Tensor(losses) };
+  await saveCheckpoint(path, tree, {
+    step: String(step),
+    history: JSON.stringify(history),
+    best: JSON.stringify(best.parameters ? { step: best.step, score: best.score } : null),
+  });
+}
+
+/** What a checkpoint holds, or undefined where there is none yet. */
+async function loadProgress(path: string, like: Carry<Tensor>, losses: Float32Array): Promise<Progress | undefined> {
+  const shapes = { carry: like, best: like.parameters, losses: new Tensor(losses) };
+  const saved = await loadCheckpoint(path, shapes).catch((error) => {
+    if (error instanceof UserError && (error.cause as NodeJS.ErrnoException | undefined)?.code === "ENOENT") return undefined;
+    throw error;
+  });
+  if (!saved) return undefined;
+  const { tree, metadata } = saved;
+  const best = JSON.parse(metadata.best) as { step: number; score: number } | null;
+  return {
+    carry: tree.carry,
+    step: Number(metadata.step),
+    losses: tree.losses.data as Float32Array,
+    history: JSON.parse(metadata.history),
+    best: best
+      ? { ...best, parameters: tree.best }
+      : { step: losses.length, score: Number.NEGATIVE_INFINITY, parameters: undefined },
+  };
+}

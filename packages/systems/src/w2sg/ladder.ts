@@ -1,0 +1,101 @@
+import { type Array as JaxArray } from "@jax-js/jax";
+import { Tensor } from "@outgrow/engine";
+import {
+  applyMlp,
+  type Backbone,
+  compileRows,
+  createTrainer,
+  initMlp,
+  type LatentFeaturesWorld,
+  type MlpParams,
+  mlpFeatures,
+  type Random,
+} from "outgrow";
+
+/** A rung of the ladder of pretrained models. */
+export interface Rung {
+  /** Width of both hidden layers. */
+  width: number;
+  /** Unlabelled examples for pretraining, and passes over them. */
+  samples: number;
+  epochs: number;
+}
+
+/** The card's ladder (track A): about 0.9, 2.6, 11 and 93 thousand parameters. */
+export const ladderDefaults: readonly Rung[] = [
+  { width: 8, samples: 3_000, epochs: 15 },
+  { width: 20, samples: 10_000, epochs: 10 },
+  { width: 64, samples: 40_000, epochs: 8 },
+  { width: 256, samples: 100_000, epochs: 4 },
+];
+
+/** Card, track A: Adam 3e-3 with a cosine schedule, batches of 128. */
+const pretraining = { learningRate: 3e-3, batchSize: 128 };
+
+export const rungName = (width: number): string => `MLP ${width}`;
+
+const config = ({ inputSize, auxiliarySize }: LatentFeaturesWorld["config"], width: number) => ({
+  inputSize,
+  hidden: [width, width],
+  outputSize: auxiliarySize,
+});
+
+/** The rung before any training, for the control that shows what pretraining brings. */
+export function randomBackbone(world: LatentFeaturesWorld, width: number, random: Random): Backbone {
+  const { hidden } = initMlp(config(world.config, width), random);
+  return asBackbone(`${rungName(width)} random`, { hidden }, width);
+}
+
+/** Regresses the world's auxiliary targets, never a task, by mean squared error. */
+export async function pretrain(
+  world: LatentFeaturesWorld,
+  { width, samples, epochs }: Rung,
+  random: Random,
+  onFraction: (fraction: number) => void,
+): Promise<Backbone> {
+  const { latents, inputs } = world.inputs(samples, random.stream("inputs"));
+  const columns = {
+    x: new Tensor(inputs, [samples, world.config.inputSize]),
+    targets: new Tensor(world.auxiliaryTargets(latents), [samples, world.config.auxiliarySize]),
+  };
+  const params = initMlp(config(world.config, width), random.stream("init"));
+  const trainer = await createTrainer<MlpParams<Tensor>, MlpParams<JaxArray>>({
+    name: `pretraining ${rungName(width)}`,
+    params,
+    columns,
+    batchSize: pretraining.batchSize,
+    loss: (traced, batch) => {
+      const error = applyMlp(traced, batch.x).sub(batch.targets);
+      return error.mul(error).mean();
+    },
+  });
+  const { learningRate } = pretraining;
+  const result = await trainer.fit(params, columns, {
+    epochs,
+    learningRate,
+    random: random.stream("order"),
+    onStep: ({ step, totalSteps }) => onFraction(step / totalSteps),
+  });
+  await trainer.dispose();
+  return asBackbone(rungName(width), { hidden: result.params.hidden }, width);
+}
+
+type Hidden<Leaf> = Pick<MlpParams<Leaf>, "hidden">;
+
+function asBackbone(name: string, body: Hidden<Tensor>, width: number): Backbone {
+  return { name, body, featureSize: width, features: (traced: Hidden<JaxArray>, { x }) => mlpFeatures(traced, x) };
+}
+
+/** The backbone's features of inputs `[n, inputSize]`, for linear probes. */
+export async function extractFeatures(backbone: Backbone, inputs: readonly Tensor[]): Promise<Tensor[]> {
+  const extract = await compileRows(
+    `${backbone.name} features`,
+    (body: never, batch) => backbone.features(body, batch),
+    backbone.body as never,
+    { x: inputs[0] },
+  );
+  const features: Tensor[] = [];
+  for (const x of inputs) features.push(await extract(backbone.body as never, { x }));
+  await extract.dispose();
+  return features;
+}

@@ -1,0 +1,127 @@
+/*
+ * Weak-to-strong generalization (Burns et al. 2023): the weak supervisor learns from the truth and labels examples that
+ * it has not seen; the strong student learns from those labels; the ceiling is the same model trained on the truth.
+ */
+import {
+  type Backbone,
+  type ClassifierParams,
+  type Columns,
+  compileClassifier,
+  createFinetuner,
+  type Finetuner,
+  type FitOptions,
+  type Method,
+  naive,
+  oneHot,
+  type Random,
+  type Schedule,
+  type SoftLabels,
+  type WeakLabels,
+} from "outgrow";
+
+/** One split of the data, as the model at hand sees it, with the truth. */
+export interface Split {
+  inputs: Columns;
+  /** Classes `[n]`. */
+  truth: Int32Array;
+}
+
+/** A pretrained model and the data in its own input format. */
+export interface Participant {
+  backbone: Backbone;
+  /** Split ids: the supervisor's examples, the student's, and those that nobody trains on. */
+  supervision: Columns;
+  transfer: Columns;
+  test: Columns;
+}
+
+/** How classifiers are trained, the same for all three models. */
+export interface Recipe {
+  epochs: number;
+  batchSize: number;
+  learningRate: number;
+  schedule: Partial<Schedule>;
+}
+
+/** The paper's truth about a task. The student's training never reads `transfer`. */
+export interface Truth {
+  supervision: Int32Array;
+  transfer: Int32Array;
+  test: Int32Array;
+}
+
+/** Trained classifiers of one task, by what they are for. */
+export interface Trained {
+  params: ClassifierParams;
+  /** Class probabilities on the test split. */
+  test: SoftLabels;
+}
+
+/**
+ * Trains the models of one participant's shape. Programs are compiled when first needed and serve all tasks, so keep
+ * one workshop for each shape of model and data.
+ */
+export class Workshop {
+  private readonly finetuners = new Map<string, Promise<Finetuner>>();
+  private readonly predictors = new Map<string, ReturnType<typeof compileClassifier>>();
+
+  constructor(
+    readonly classes: number,
+    readonly recipe: Recipe,
+  ) {}
+
+  /** Step 3 and 4 of the card: weak soft labels for the transfer split from a model trained on the truth. */
+  async trainSupervisor(weak: Participant, truth: Truth, random: Random): Promise<Trained & { weakLabels: WeakLabels }> {
+    const targets = oneHot(truth.supervision, this.classes);
+    const params = await this.fit(weak, weak.supervision, targets, naive, random);
+    return {
+      params,
+      test: await this.predict(weak, params, weak.test),
+      weakLabels: {
+        labels: await this.predict(weak, params, weak.transfer),
+        source: `${weak.backbone.name}, ${truth.supervision.length} true labels`,
+      },
+    };
+  }
+
+  /** Step 6: a student on the transfer split, seeing nothing but the weak labels. */
+  async trainStudent(strong: Participant, weakLabels: WeakLabels, method: Method, random: Random): Promise<Trained> {
+    const params = await this.fit(strong, strong.transfer, weakLabels.labels, method, random);
+    return { params, test: await this.predict(strong, params, strong.test) };
+  }
+
+  /** The same as the student's training, with the truth of the same examples for labels. */
+  async trainCeiling(strong: Participant, truth: Truth, random: Random): Promise<Trained> {
+    const params = await this.fit(strong, strong.transfer, oneHot(truth.transfer, this.classes), naive, random);
+    return { params, test: await this.predict(strong, params, strong.test) };
+  }
+
+  async dispose(): Promise<void> {
+    for (const finetuner of this.finetuners.values()) await (await finetuner).dispose();
+    for (const predictor of this.predictors.values()) await (await predictor).dispose();
+  }
+
+  private async fit(
+    { backbone }: Participant,
+    inputs: Columns,
+    targets: SoftLabels,
+    method: Method,
+    random: Random,
+  ): Promise<ClassifierParams> {
+    const { batchSize, epochs, learningRate, schedule } = this.recipe;
+    const key = `${backbone.name} ${method.name} ${targets.shape}`;
+    const loss = method.loss(targets, batchSize);
+    const created =
+      this.finetuners.get(key) ??
+      createFinetuner({ backbone, classes: this.classes, inputs, loss, batchSize });
+    this.finetuners.set(key, created);
+    const options: FitOptions = { epochs, learningRate, schedule, random };
+    return (await (await created).fit(backbone, inputs, targets, options)).params;
+  }
+
+  private async predict({ backbone }: Participant, params: ClassifierParams, inputs: Columns): Promise<SoftLabels> {
+    const created = this.predictors.get(backbone.name) ?? compileClassifier(backbone, this.classes, inputs);
+    this.predictors.set(backbone.name, created);
+    return (await created)(params, inputs);
+  }
+}

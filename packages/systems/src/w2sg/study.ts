@@ -1,0 +1,295 @@
+/*
+ * Track A of the card: on the factor world, a ladder of pretrained MLPs; every supervisor's labels train the strongest
+ * model, by every method, next to the ceiling and the controls.
+ */
+import { Tensor } from "@outgrow/engine";
+import {
+  type AgreementMeasured,
+  accuracy,
+  type Backbone,
+  type Calibration,
+  calibration,
+  correctness,
+  createRandom,
+  featureBackbone,
+  agreement as measureAgreement,
+  hardLabels,
+  type LatentFeaturesWorld,
+  latentFeatures,
+  latentFeaturesSchema,
+  methodNamed,
+  methods,
+  parseConfig,
+  performanceGapRecovered,
+  type Random,
+  type report,
+  type SoftLabels,
+} from "outgrow";
+import { z } from "zod";
+import { extractFeatures, ladderDefaults, pretrain, randomBackbone, rungName } from "./ladder.js";
+import { type Participant, type Recipe, type Trained, type Truth, Workshop } from "./method.js";
+
+const count = z.int().min(1);
+const rung = z.strictObject({ width: count, samples: count, epochs: count });
+const modes = ["linear-probe", "full-finetune"] as const;
+export type Mode = (typeof modes)[number];
+
+/** Configuration of the study. Defaults are the card's (track A). */
+export const studySchema = z.strictObject({
+  seed: z.int().min(0).default(0),
+  /** Worlds, and tasks in each: the levels of the bootstrap. */
+  worlds: count.default(5),
+  tasks: count.default(5),
+  /** Examples with truth for the supervisor, for the student, and for tests. */
+  supervisionSize: count.default(5000),
+  transferSize: count.default(5000),
+  testSize: count.default(4000),
+  /** Weakest first; the last is the student, all before it are supervisors. */
+  ladder: z.array(rung).min(2).default([...ladderDefaults]),
+  methods: z.array(z.string()).min(1).default(methods.map((method) => method.name)),
+  modes: z.array(z.enum(modes)).min(1).default([...modes]),
+  world: latentFeaturesSchema.prefault({}),
+});
+export type StudyConfig = z.output<typeof studySchema>;
+
+/** Card: linear probe Adam 1e-2, 6 epochs, batch 128; full finetune 5e-4, 3 epochs, batch 32; cosine to 0. */
+export const recipes: Record<Mode, Recipe> = {
+  "linear-probe": { epochs: 6, batchSize: 128, learningRate: 1e-2, schedule: {} },
+  "full-finetune": { epochs: 3, batchSize: 32, learningRate: 5e-4, schedule: {} },
+};
+
+/** What a student was: one of the methods, or a control. */
+export const controls = ["self-training", "random init"] as const;
+
+/** One student of one task. */
+export interface StudentRecord {
+  world: number;
+  task: number;
+  mode: Mode;
+  /** Names of the models, e.g. "MLP 8". */
+  weak: string;
+  student: string;
+  /** A method's name, or one of the controls. */
+  method: string;
+  weakAccuracy: number;
+  studentAccuracy: number;
+  ceilingAccuracy: number;
+  /** Null where undefined, with the reason. */
+  pgr: number | null;
+  pgrReason?: string;
+  /** Share of test examples on which student and supervisor agree, where the supervisor is right and wrong. */
+  agreement: { overall: number | null; whenWeakRight: number | null; whenWeakWrong: number | null };
+  calibration: Calibration;
+}
+
+export interface StudyOptions {
+  progress: report.Progress;
+  signal?: AbortSignal;
+  /** Worlds that run at the same time. Each uses one thread. Default 1. */
+  parallel?: number;
+}
+
+/** Runs the study. Records come in the order of worlds and tasks, whatever the number that run at the same time. */
+export async function runStudy(given: z.input<typeof studySchema>, options: StudyOptions): Promise<StudentRecord[]> {
+  const config = parseConfig(studySchema, given, "study w2sg");
+  for (const name of config.methods) methodNamed(name);
+  const records: StudentRecord[][] = [];
+  const queue = Array.from({ length: config.worlds }, (_, i) => i);
+  const worker = async () => {
+    for (let world = queue.shift(); world !== undefined; world = queue.shift()) {
+      records[world] = await runWorld(config, world, options);
+    }
+  };
+  await Promise.all(Array.from({ length: options.parallel ?? 1 }, worker));
+  return records.flat();
+}
+
+/** The stages of the study with their weights in seconds on one thread, for the progress display. */
+export function plan(given: z.input<typeof studySchema>): { name: string; weight: number }[] {
+  const config = parseConfig(studySchema, given, "study w2sg");
+  return Array.from({ length: config.worlds }, (_, world) => [
+    { name: pretrainStage(world), weight: pretrainWeight(config) },
+    ...Array.from({ length: config.tasks }, (_, task) => ({
+      name: taskStage(world, task),
+      weight: taskWeight(config),
+    })),
+  ]).flat();
+}
+
+const pretrainStage = (world: number) => `world ${world + 1}: pretrain the ladder`;
+const taskStage = (world: number, task: number) => `world ${world + 1}, task ${task + 1}`;
+const work = ({ width, samples, epochs }: z.output<typeof rung>) => samples * epochs * (3e-6 + 1.4e-10 * width * width);
+const pretrainWeight = (config: StudyConfig) => config.ladder.reduce((total, entry) => total + work(entry), 0);
+const taskWeight = (config: StudyConfig) =>
+  (config.ladder.length - 1) * (config.methods.length + 2) * config.modes.length * 1e-4 * config.transferSize;
+
+async function runWorld(config: StudyConfig, index: number, options: StudyOptions): Promise<StudentRecord[]> {
+  const random = createRandom(config.seed).stream("world", index);
+  const world = latentFeatures.generate(config.world, random.stream("world"));
+  const stage = options.progress.begin(pretrainStage(index));
+  const total = pretrainWeight(config);
+  let done = 0;
+  const backbones: Backbone[] = [];
+  for (const entry of config.ladder) {
+    const share = work(entry) / total;
+    backbones.push(
+      await pretrain(world, entry, random.stream("pretrain", entry.width), (fraction) => {
+        options.signal?.throwIfAborted();
+        stage.update(done + share * fraction, rungName(entry.width));
+      }),
+    );
+    done += share;
+  }
+  stage.done();
+
+  const strongest = config.ladder[config.ladder.length - 1].width;
+  const untrained = randomBackbone(world, strongest, random.stream("random init"));
+  const splits = drawSplits(world, config, random.stream("splits"));
+  const workshops = config.modes.map((mode) => ({ mode, workshop: new Workshop(2, recipes[mode]) }));
+  const participants = await prepare([...backbones, untrained], splits.inputs);
+
+  const records: StudentRecord[] = [];
+  for (let task = 0; task < config.tasks; task++) {
+    const taskRandom = random.stream("task", task);
+    const { label } = world.task(taskRandom.stream("direction"));
+    const truth: Truth = {
+      supervision: label(splits.latents.supervision),
+      transfer: label(splits.latents.transfer),
+      test: label(splits.latents.test),
+    };
+    const taskStageProgress = options.progress.begin(taskStage(index, task));
+    for (const [i, { mode, workshop }] of workshops.entries()) {
+      const run = { config, workshop, truth, random: taskRandom.stream(mode) };
+      const update = (fraction: number, detail: string) => {
+        options.signal?.throwIfAborted();
+        taskStageProgress.update((i + fraction) / workshops.length, `${mode}: ${detail}`);
+      };
+      const results = await runTask(run, participants[mode], update);
+      records.push(...results.map((record) => ({ world: index, task, mode, ...record })));
+    }
+    taskStageProgress.done();
+  }
+  for (const { workshop } of workshops) await workshop.dispose();
+  return records;
+}
+
+interface TaskRun {
+  config: StudyConfig;
+  workshop: Workshop;
+  truth: Truth;
+  random: Random;
+}
+
+/** All supervisors, students and the ceiling of one task. `models`: the ladder, then the untrained student. */
+async function runTask(
+  { config, workshop, truth, random }: TaskRun,
+  models: readonly Participant[],
+  update: (fraction: number, detail: string) => void,
+): Promise<Omit<StudentRecord, "world" | "task" | "mode">[]> {
+  const untrained = models[models.length - 1];
+  const strong = models[models.length - 2];
+  const supervisors = models.slice(0, -2);
+  const students = supervisors.length * (config.methods.length + controls.length);
+  let trained = 0;
+  const advance = (detail: string) => update(trained++ / (students + supervisors.length + 1), detail);
+
+  advance("ceiling");
+  const ceiling = await workshop.trainCeiling(strong, truth, random.stream("ceiling"));
+  const records: Omit<StudentRecord, "world" | "task" | "mode">[] = [];
+  for (const weak of supervisors) {
+    const name = weak.backbone.name;
+    advance(`${name} learns from the truth`);
+    const supervisor = await workshop.trainSupervisor(weak, truth, random.stream("supervisor", name));
+    const measure = (student: Participant, method: string, result: Trained, top: Trained) => ({
+      weak: name,
+      student: student.backbone.name,
+      method,
+      ...compare(truth.test, supervisor.test, result.test, top.test),
+    });
+    // One order of examples for all students of a supervisor: they differ in the method alone.
+    const order = random.stream("student", name);
+    for (const method of config.methods.map(methodNamed)) {
+      advance(`${strong.backbone.name} learns from ${name}, ${method.name}`);
+      const student = await workshop.trainStudent(strong, supervisor.weakLabels, method, order);
+      records.push(measure(strong, method.name, student, ceiling));
+    }
+    const plain = methodNamed("naive");
+    advance(`${name} learns from itself`);
+    const copy = await workshop.trainStudent(weak, supervisor.weakLabels, plain, order);
+    records.push(measure(weak, "self-training", copy, ceiling));
+    advance("random init");
+    const unpretrained = await workshop.trainStudent(untrained, supervisor.weakLabels, plain, order);
+    records.push(measure(untrained, "random init", unpretrained, ceiling));
+  }
+  return records;
+}
+
+/** All measures of a student against its supervisor and the ceiling, on the test examples. */
+function compare(truth: Int32Array, weak: SoftLabels, student: SoftLabels, ceiling: SoftLabels) {
+  const [weakHard, studentHard, ceilingHard] = [weak, student, ceiling].map(hardLabels);
+  const recovered = performanceGapRecovered({
+    weak: correctness(weakHard, truth),
+    student: correctness(studentHard, truth),
+    ceiling: correctness(ceilingHard, truth),
+  });
+  const agreed = measureAgreement({ student: studentHard, supervisor: weakHard, truth });
+  const share = (measured: AgreementMeasured) => measured.value;
+  return {
+    weakAccuracy: accuracy(weakHard, truth).value as number,
+    studentAccuracy: accuracy(studentHard, truth).value as number,
+    ceilingAccuracy: accuracy(ceilingHard, truth).value as number,
+    pgr: recovered.pgr.value,
+    ...(recovered.pgr.value === null ? { pgrReason: recovered.pgr.reason } : {}),
+    agreement: {
+      overall: share(agreed.overall),
+      whenWeakRight: share(agreed.whenSupervisorRight),
+      whenWeakWrong: share(agreed.whenSupervisorWrong),
+    },
+    calibration: calibration(student, truth),
+  };
+}
+
+interface Splits<T> {
+  supervision: T;
+  transfer: T;
+  test: T;
+}
+
+function drawSplits(world: LatentFeaturesWorld, config: StudyConfig, random: Random) {
+  const draw = (size: number, name: string) => {
+    const { latents, inputs } = world.inputs(size, random.stream(name));
+    return { latents, inputs: new Tensor(inputs, [size, config.world.inputSize]) };
+  };
+  const supervision = draw(config.supervisionSize, "supervision");
+  const transfer = draw(config.transferSize, "transfer");
+  const test = draw(config.testSize, "test");
+  return {
+    inputs: { supervision: supervision.inputs, transfer: transfer.inputs, test: test.inputs },
+    latents: { supervision: supervision.latents, transfer: transfer.latents, test: test.latents },
+  };
+}
+
+/** The models with the data as each mode sees them: features for linear probes, inputs for full finetuning. */
+async function prepare(backbones: readonly Backbone[], inputs: Splits<Tensor>): Promise<Record<Mode, Participant[]>> {
+  const probes: Participant[] = [];
+  for (const backbone of backbones) {
+    const [supervision, transfer, test] = await extractFeatures(backbone, [
+      inputs.supervision,
+      inputs.transfer,
+      inputs.test,
+    ]);
+    probes.push({
+      backbone: featureBackbone(backbone.name, backbone.featureSize),
+      supervision: { features: supervision },
+      transfer: { features: transfer },
+      test: { features: test },
+    });
+  }
+  const whole = backbones.map((backbone) => ({
+    backbone,
+    supervision: { x: inputs.supervision },
+    transfer: { x: inputs.transfer },
+    test: { x: inputs.test },
+  }));
+  return { "linear-probe": probes, "full-finetune": whole };
+}
