@@ -4,8 +4,16 @@ import * as ort from "onnxruntime-node";
 import { ProgramError, UnsupportedPrimitiveError } from "./errors.js";
 import { type Lowered, lower } from "./lower/lower.js";
 import { encodeModel, type OnnxModel, type OnnxNode, type OnnxPort } from "./onnx/model.js";
-import { flattenTree, type MapTree, namedLeaves, Tensor, type TensorData } from "./tensor.js";
-import { trace } from "./trace.js";
+import {
+  flattenTree,
+  isBranch,
+  leavesInOrderOf,
+  type MapTree,
+  namedLeaves,
+  Tensor,
+  type TensorData,
+} from "./tensor.js";
+import { describe, trace } from "./trace.js";
 
 export interface CompileOptions {
   /** Name in errors and in the ONNX file. Default: the function's name. */
@@ -80,7 +88,15 @@ export async function compileStep<Carry, Inputs extends readonly unknown[], Resu
   options: CompileOptions = {},
 ): Promise<CarryProgram<Outside<Carry>, OutsideAll<Inputs>, Outside<Result>>> {
   const args: readonly unknown[] = exampleArgs;
-  const program = await Executable.create(fn as unknown as TracedFunction, args, options);
+  const name = options.name ?? (fn.name || "program");
+  const step = (carry: Carry, ...inputs: Inputs) => {
+    const pair: unknown = fn(carry, ...inputs);
+    if (!Array.isArray(pair) || pair.length !== 2) {
+      throw new ProgramError(`The step "${name}" must return [carry, result].`);
+    }
+    return [carryLeaves(name, args[0], pair[0]), pair[1]];
+  };
+  const program = await Executable.create(step as TracedFunction, args, { ...options, name });
   const [first, rebuildCarry] = flattenTree<Tensor>(args[0]);
   program.checkCarry(first);
 
@@ -91,11 +107,10 @@ export async function compileStep<Carry, Inputs extends readonly unknown[], Resu
   return {
     threads: program.threads,
     async run(...inputs) {
-      if (running)
-        throw new ProgramError(`A step of "${program.name}" is still running; await it before the next.`);
+      if (running) throw program.busy();
       running = true;
       try {
-        const feeds = program.feeds(inputs, current.length);
+        const feeds = program.feeds(inputs, 1);
         current.forEach((tensor, i) => {
           feeds[program.inputNames[i]] = tensor;
         });
@@ -109,9 +124,9 @@ export async function compileStep<Carry, Inputs extends readonly unknown[], Resu
     },
     carry: () => rebuildCarry(current.map((tensor) => copyOf(fromOrt(tensor)))) as Outside<Carry>,
     setCarry(carry) {
-      const [leaves] = flattenTree<Tensor>(carry);
+      if (running) throw program.busy();
+      const leaves = program.leaves([carry], 0, 1);
       leaves.forEach((leaf, i) => {
-        program.checkLeaf(leaf, i);
         (current[i].data as TensorData).set(leaf.data);
       });
     },
@@ -120,11 +135,21 @@ export async function compileStep<Carry, Inputs extends readonly unknown[], Resu
   };
 }
 
+/** The leaves of a step's new carry in the order of its carry's; refused where the trees differ. */
+function carryLeaves(name: string, carry: unknown, next: unknown): unknown[] {
+  const refuse = (what: string) =>
+    new ProgramError(`The step "${name}" must return its carry as it takes it: ${what} in the new carry.`);
+  const leaves = leavesInOrderOf(carry, next, (path, problem) => refuse(`${path} is ${problem}`));
+  if (leaves.some(isBranch)) throw refuse("a tree stands in place of an array");
+  return leaves;
+}
+
 /** Programs with fewer multiply-and-adds than this run on one thread: measured with bench/train-step. */
 const SINGLE_THREAD_BELOW = 20e6;
 
 class Executable {
   private session: ort.InferenceSession | undefined;
+  private latestRun: Promise<ort.InferenceSession.ReturnType> | undefined;
 
   private constructor(
     readonly name: string,
@@ -133,6 +158,8 @@ class Executable {
     readonly threads: number,
     readonly inputNames: readonly string[],
     private readonly inputPaths: readonly string[],
+    /** The trees of the arguments, with the path of each leaf in its place. */
+    private readonly argumentTrees: readonly unknown[],
     private readonly inputTypes: readonly { dtype: string; shape: readonly number[] }[],
     private readonly outputs: Lowered["outputs"],
     readonly rebuild: (leaves: unknown[]) => unknown,
@@ -174,32 +201,40 @@ class Executable {
       threads,
       lowered.inputs.map((input) => input.name),
       paths,
+      flattenTree(args)[1](paths) as unknown[],
       traced.inputs,
       model.outputs.map((port, i) => ({ ...lowered.outputs[i], name: port.name })),
       traced.unflattenOutput,
     );
   }
 
-  /** The tensors of `args` under the names of the inputs from `offset` on; checked. */
-  feeds(args: readonly unknown[], offset: number): Record<string, ort.Tensor> {
-    const [leaves] = flattenTree<Tensor>(args);
-    if (offset + leaves.length !== this.inputNames.length) {
-      throw new ProgramError(
-        `"${this.name}" takes ${this.inputNames.length - offset} arrays, but ${leaves.length} were given.`,
-      );
-    }
-    const feeds: Record<string, ort.Tensor> = {};
-    leaves.forEach((leaf, i) => {
-      this.checkLeaf(leaf, offset + i);
-      feeds[this.inputNames[offset + i]] = toOrt(leaf);
-    });
-    return feeds;
+  /** The tensors of the arguments from the one with index `first` on, under the names of their inputs; checked. */
+  feeds(args: readonly unknown[], first: number): Record<string, ort.Tensor> {
+    const leaves = this.leaves(args, first, this.argumentTrees.length);
+    const offset = this.inputNames.length - leaves.length;
+    return Object.fromEntries(leaves.map((leaf, i) => [this.inputNames[offset + i], toOrt(leaf)]));
   }
 
-  checkLeaf(leaf: Tensor, index: number): void {
+  /** The leaves of the arguments with indices from `first` to before `end`, in the order of the inputs; checked. */
+  leaves(args: readonly unknown[], first: number, end: number): Tensor[] {
+    const number = (list: readonly unknown[]) => Object.fromEntries(list.map((arg, i) => [first + i, arg]));
+    const trees = number(this.argumentTrees.slice(first, end));
+    const [paths] = flattenTree<string>(trees);
+    const offset = this.inputPaths.indexOf(paths[0]);
+    const leaves = leavesInOrderOf(trees, number(args), (path, problem) => {
+      const what = problem === "missing" ? "is missing" : "is not one that it was compiled for";
+      return new ProgramError(`Argument ${path} of "${this.name}" ${what}.`);
+    });
+    leaves.forEach((leaf, i) => {
+      this.checkLeaf(leaf, offset + i);
+    });
+    return leaves as Tensor[];
+  }
+
+  private checkLeaf(leaf: unknown, index: number): void {
     const { dtype, shape } = this.inputTypes[index];
     if (!(leaf instanceof Tensor) || leaf.dtype !== dtype || leaf.shape.join() !== shape.join()) {
-      const given = leaf instanceof Tensor ? `${leaf.dtype}[${leaf.shape}]` : `a ${typeof leaf}`;
+      const given = leaf instanceof Tensor ? `${leaf.dtype}[${leaf.shape}]` : describe(leaf);
       throw new ProgramError(
         `Argument ${this.inputPaths[index]} of "${this.name}" must be ${dtype}[${shape}], as it was compiled for; ` +
           `given: ${given}.`,
@@ -227,7 +262,8 @@ class Executable {
     this.outputs.forEach((output, i) => {
       fetches[output.name] = into[i] ?? null;
     });
-    const results = await this.session.run(feeds, fetches);
+    this.latestRun = this.session.run(feeds, fetches);
+    const results = await this.latestRun;
     return this.outputs.map((output) => fromOrt(results[output.name] as ort.Tensor));
   }
 
@@ -235,9 +271,15 @@ class Executable {
     return encodeModel(this.model);
   }
 
+  busy(): ProgramError {
+    return new ProgramError(`A step of "${this.name}" is still running; await it first.`);
+  }
+
   async dispose(): Promise<void> {
     const session = this.session;
     this.session = undefined;
+    // Runs end in the order in which they began.
+    await this.latestRun?.catch(() => {});
     await session?.release();
   }
 }

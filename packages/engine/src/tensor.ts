@@ -77,3 +77,29 @@ export function namedLeaves<Leaf>(
   visit(value, []);
   return found;
 }
+
+/** Whether a node of a tree has children; all else is a leaf. */
+export const isBranch = (node: unknown): node is object =>
+  Array.isArray(node) || (typeof node === "object" && node !== null && node.constructor === Object);
+
+/**
+ * The leaves of `value` in the order in which they stand in `like`, so that the keys of an object may come in any
+ * order. Throws what `refuse` makes of the path of the first child that only one of the trees has.
+ */
+export function leavesInOrderOf(
+  like: unknown,
+  value: unknown,
+  refuse: (path: string, problem: "missing" | "unexpected") => Error,
+  path: readonly string[] = [],
+): unknown[] {
+  if (!isBranch(like)) return [value];
+  const given = isBranch(value) ? Object.entries(value) : [];
+  const extra = given.find(([key]) => !Object.hasOwn(like, key));
+  const children = new Map(given);
+  return Object.entries(like).flatMap(([key, child]) => {
+    const at = [...path, key];
+    if (!children.has(key)) throw refuse(at.join("."), "missing");
+    if (extra) throw refuse([...path, extra[0]].join("."), "unexpected");
+    return leavesInOrderOf(child, children.get(key), refuse, at);
+  });
+}

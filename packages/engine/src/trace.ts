@@ -102,9 +102,12 @@ export async function trace(
   };
 }
 
-function describe(leaf: unknown): string {
+/** What was given in place of a tensor, for messages. */
+export function describe(leaf: unknown): string {
   if (leaf === null || leaf === undefined) return String(leaf);
-  return typeof leaf === "object" ? `a ${leaf.constructor.name}` : `the ${typeof leaf} ${String(leaf)}`;
+  return typeof leaf === "object"
+    ? `a value of class ${leaf.constructor?.name}`
+    : `the ${typeof leaf} ${String(leaf)}`;
 }
 
 let ready: Promise<unknown> | undefined;

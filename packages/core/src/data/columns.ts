@@ -19,4 +19,3 @@ export function selectRows(columns: Columns, rows: Int32Array): Columns {
     }),
   );
 }
-

@@ -48,7 +48,10 @@ export function confidenceLoss({ schedule, maximum, warmup }: ConfidenceConfig):
 function hardenAtThreshold(own: JaxArray, targets: JaxArray): JaxArray {
   const [batch] = own.shape;
   const first = own.slice([], 0);
-  const at = targets.slice([], 1).mean().mul(batch - 1);
+  const at = targets
+    .slice([], 1)
+    .mean()
+    .mul(batch - 1);
   const threshold = interpolate(np.sort(first), at);
   const isFirst = first.greaterEqual(threshold).astype(np.float32).reshape([batch, 1]);
   return np.concatenate([isFirst, isFirst.neg().add(1)], 1);
@@ -84,7 +87,9 @@ export function confidence(name: string, config: ConfidenceConfig, source: strin
     source,
     loss(weak, batchSize) {
       if (weak.shape[1] === 2 && Math.min(batchSize, weak.shape[0]) < 2) {
-        throw new UserError("the confidence loss finds its threshold in a batch, so batches need at least 2 examples");
+        throw new UserError(
+          "the confidence loss finds its threshold in a batch, so batches need at least 2 examples",
+        );
       }
       return confidenceLoss(config);
     },

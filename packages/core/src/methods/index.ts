@@ -5,7 +5,12 @@ import type { Method } from "./method.js";
 import { naive } from "./naive.js";
 import { product } from "./product.js";
 
-export { type ConfidenceConfig, type ConfidenceSchedule, confidenceDefaults, confidenceLoss } from "./confidence.js";
+export {
+  type ConfidenceConfig,
+  type ConfidenceSchedule,
+  confidenceDefaults,
+  confidenceLoss,
+} from "./confidence.js";
 export type { Method } from "./method.js";
 export { naive } from "./naive.js";
 export { productLoss } from "./product.js";

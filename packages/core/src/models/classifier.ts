@@ -3,7 +3,6 @@ import { compile, Tensor } from "@outgrow/engine";
 import { type Batch, type Columns, selectRows } from "../data/columns.js";
 import type { SoftLabels } from "../data/soft-labels.js";
 
-
 /**
  * A model without its last layer: pretrained, and ready for a head.
  * `Body` is a tree of tensors; inside traced functions the same tree has arrays as leaves.
@@ -31,7 +30,11 @@ export function initClassifier(backbone: Backbone, classes: number): ClassifierP
 }
 
 /** `[batch, classes]` */
-export function classifierLogits(backbone: Backbone, params: ClassifierParams<JaxArray>, inputs: Batch): JaxArray {
+export function classifierLogits(
+  backbone: Backbone,
+  params: ClassifierParams<JaxArray>,
+  inputs: Batch,
+): JaxArray {
   return np.matmul(backbone.features(params.body as never, inputs), params.head);
 }
 
@@ -58,7 +61,11 @@ export async function compileRows<Params, Traced>(
   example: Columns,
 ): Promise<RowFunction<Params>> {
   const rows = Math.min(PREDICTION_BATCH, Object.values(example)[0].shape[0]);
-  const program = await compile(fn as (params: never, batch: Batch) => JaxArray, [params, take(example, 0, rows)] as never, { name });
+  const program = await compile(
+    fn as (params: never, batch: Batch) => JaxArray,
+    [params, take(example, 0, rows)] as never,
+    { name },
+  );
   const run = program.run as unknown as (params: Params, batch: Columns) => Promise<Tensor>;
   const apply = async (given: Params, inputs: Columns): Promise<Tensor> => {
     const count = Object.values(inputs)[0].shape[0];
@@ -79,7 +86,10 @@ export async function compileRows<Params, Traced>(
 /** `count` rows from `start` on; the last row is repeated where there are fewer. */
 function take(columns: Columns, start: number, count: number): Columns {
   const last = Object.values(columns)[0].shape[0] - 1;
-  return selectRows(columns, Int32Array.from({ length: count }, (_, i) => Math.min(start + i, last)));
+  return selectRows(
+    columns,
+    Int32Array.from({ length: count }, (_, i) => Math.min(start + i, last)),
+  );
 }
 
 /** Class probabilities of a classifier for any number of rows. */

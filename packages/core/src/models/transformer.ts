@@ -109,7 +109,10 @@ const gelu = (x: JaxArray): JaxArray => scipySpecial.erf(x.mul(Math.SQRT1_2)).ad
 function normalise({ scale, bias }: { scale: JaxArray; bias: JaxArray }, x: JaxArray): JaxArray {
   const centred = x.sub(x.mean(-1, { keepdims: true }));
   const variance = centred.mul(centred).mean(-1, { keepdims: true });
-  return centred.div(np.sqrt(variance.add(1e-5))).mul(scale).add(bias);
+  return centred
+    .div(np.sqrt(variance.add(1e-5)))
+    .mul(scale)
+    .add(bias);
 }
 
 /** What is added to attention scores: a large negative number where a key must not be seen. Null: all are seen. */

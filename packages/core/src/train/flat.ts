@@ -41,7 +41,8 @@ export function flatTree<T>(example: T): FlatTree<T> {
     },
     unflatten(vector) {
       const parts = leaves.map(
-        (leaf, i) => new Tensor((vector.data as Float32Array).slice(offsets[i], offsets[i] + lengths[i]), leaf.shape),
+        (leaf, i) =>
+          new Tensor((vector.data as Float32Array).slice(offsets[i], offsets[i] + lengths[i]), leaf.shape),
       );
       return tree.unflatten(structure, parts as never) as T;
     },
@@ -51,7 +52,9 @@ export function flatTree<T>(example: T): FlatTree<T> {
       return vectors.length === 1 ? vectors[0] : np.concatenate(vectors, 0);
     },
     split(vector) {
-      const parts = leaves.map((leaf, i) => vector.slice([offsets[i], offsets[i] + lengths[i]]).reshape([...leaf.shape]));
+      const parts = leaves.map((leaf, i) =>
+        vector.slice([offsets[i], offsets[i] + lengths[i]]).reshape([...leaf.shape]),
+      );
       return tree.unflatten(structure, parts as never) as never;
     },
   };

@@ -12,9 +12,14 @@ export interface AdamWConfig {
 
 export const adamWDefaults: AdamWConfig = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 };
 
-/** Moments and the number of steps taken. */
+/**
+ * Moments and the number of steps taken. The moments are kept without their factors 1 - beta, which move into the
+ * rate: each pass over the vector that this saves is a tenth of the step's cost.
+ */
 export type AdamWState<Leaf> = {
+  /** First moment divided by 1 - beta1. */
   m: Leaf;
+  /** Second moment divided by 1 - beta2. */
   v: Leaf;
   /** float32 scalar */
   step: Leaf;
@@ -37,13 +42,22 @@ export function adamW(
 ): [JaxArray, AdamWState<JaxArray>] {
   const { beta1, beta2, epsilon, weightDecay } = config;
   const step = state.step.add(1);
-  const m = state.m.mul(beta1).add(gradient.mul(1 - beta1));
-  const v = state.v.mul(beta2).add(gradient.mul(gradient).mul(1 - beta2));
-  const correction1 = np.exp(step.mul(Math.log(beta1))).neg().add(1); // 1 - beta1^t
-  const correction2 = np.sqrt(np.exp(step.mul(Math.log(beta2))).neg().add(1));
-  // m / correction1 / (sqrt(v) / correction2 + epsilon), with the corrections taken out of the vectors.
-  const rate = learningRate.mul(correction2).div(correction1);
-  const update = m.mul(rate).div(np.sqrt(v).add(correction2.mul(epsilon)));
+  const m = state.m.mul(beta1).add(gradient);
+  const v = state.v.mul(beta2).add(gradient.mul(gradient));
+  const correction1 = np
+    .exp(step.mul(Math.log(beta1)))
+    .neg()
+    .add(1); // 1 - beta1^t
+  const correction2 = np.sqrt(
+    np
+      .exp(step.mul(Math.log(beta2)))
+      .neg()
+      .add(1),
+  );
+  // (1 - beta1) m / correction1 / (sqrt((1 - beta2) v) / correction2 + epsilon), all scalars taken out of the vectors.
+  const root = correction2.mul(1 / Math.sqrt(1 - beta2));
+  const rate = learningRate.mul(root.mul(1 - beta1)).div(correction1);
+  const update = m.mul(rate).div(np.sqrt(v).add(root.mul(epsilon)));
   const decayed = weightDecay === 0 ? parameters : parameters.mul(learningRate.mul(-weightDecay).add(1));
   return [decayed.sub(update), { m, v, step }];
 }

@@ -126,11 +126,17 @@ export async function createTrainer<P, Traced>(spec: TrainerSpec<P, Traced>): Pr
       const totalSteps = Math.round(stepsPerEpoch * epochs);
       const losses = new Float32Array(totalSteps);
       const history: { step: number; score: number }[] = [];
-      let best = { step: totalSteps, score: Number.NEGATIVE_INFINITY, parameters: undefined as Tensor | undefined };
+      let best = {
+        step: totalSteps,
+        score: Number.NEGATIVE_INFINITY,
+        parameters: undefined as Tensor | undefined,
+      };
       let firstStep = 0;
 
       program.setCarry(initial(params));
-      const saved = checkpoint?.resume ? await loadProgress(checkpoint.path, initial(params), losses) : undefined;
+      const saved = checkpoint?.resume
+        ? await loadProgress(checkpoint.path, initial(params), losses)
+        : undefined;
       if (saved) {
         program.setCarry(saved.carry);
         firstStep = saved.step;
@@ -151,10 +157,13 @@ export async function createTrainer<P, Traced>(spec: TrainerSpec<P, Traced>): Pr
         const rate = scalar(learningRate * scheduleFactor(schedule, step, totalSteps));
         const value = (await program.run(rows, rate, scalar(step / totalSteps), data)).item();
         if (!Number.isFinite(value)) {
-          throw new UserError(`training of "${name}" diverged: the loss is ${value} at step ${step + 1} of ${totalSteps}`, {
-            hint: "Lower the learning rate, or look for extreme values in the inputs.",
-            exitCode: 1,
-          });
+          throw new UserError(
+            `training of "${name}" diverged: the loss is ${value} at step ${step + 1} of ${totalSteps}`,
+            {
+              hint: "Lower the learning rate, or look for extreme values in the inputs.",
+              exitCode: 1,
+            },
+          );
         }
         losses[step] = value;
         options.onStep?.({ step: step + 1, totalSteps, loss: value });
@@ -168,7 +177,13 @@ export async function createTrainer<P, Traced>(spec: TrainerSpec<P, Traced>): Pr
           if (validation.patience !== undefined && since >= validation.patience) break;
         }
         if (checkpoint && (step + 1) % checkpoint.every === 0) {
-          await saveProgress(checkpoint.path, { carry: program.carry(), step: step + 1, losses, history, best });
+          await saveProgress(checkpoint.path, {
+            carry: program.carry(),
+            step: step + 1,
+            losses,
+            history,
+            best,
+          });
         }
       }
       const parameters = best.parameters ?? program.carry().parameters;
@@ -182,7 +197,9 @@ function rowsOf(columns: Columns, name: string): number {
   const [, count] = lengths[0];
   const other = lengths.find(([, length]) => length !== count);
   if (other) {
-    throw new UserError(`columns of "${name}" differ in length: "${lengths[0][0]}" has ${count} rows, "${other[0]}" ${other[1]}`);
+    throw new UserError(
+      `columns of "${name}" differ in length: "${lengths[0][0]}" has ${count} rows, "${other[0]}" ${other[1]}`,
+    );
   }
   if (count === 0) throw new UserError(`there are no examples to train "${name}" on`);
   return count;
@@ -206,10 +223,15 @@ async function saveProgress(path: string, { carry, step, losses, history, best }
 }
 
 /** What a checkpoint holds, or undefined where there is none yet. */
-async function loadProgress(path: string, like: Carry<Tensor>, losses: Float32Array): Promise<Progress | undefined> {
+async function loadProgress(
+  path: string,
+  like: Carry<Tensor>,
+  losses: Float32Array,
+): Promise<Progress | undefined> {
   const shapes = { carry: like, best: like.parameters, losses: new Tensor(losses) };
   const saved = await loadCheckpoint(path, shapes).catch((error) => {
-    if (error instanceof UserError && (error.cause as NodeJS.ErrnoException | undefined)?.code === "ENOENT") return undefined;
+    if (error instanceof UserError && (error.cause as NodeJS.ErrnoException | undefined)?.code === "ENOENT")
+      return undefined;
     throw error;
   });
   if (!saved) return undefined;

@@ -77,15 +77,25 @@ export function elementwise(
     if (last && positions.every((list) => list[p].real === list[last[0]].real)) last.push(p);
     else groups.push([p]);
   }
+  const arranged = values.map((value, i) =>
+    graph.arrange(value, order.filter((p) => positions[i][p].real).map((p) => positions[i][p])).name,
+  );
+  const whole = arranged.filter((_, i) => values[i].view.physical.length === order.length);
+  const scalars = values.filter((value) => value.view.physical.length === 0);
+  let outputShape = groups.map((group) => product(group.map((p) => positions[0][p].size)));
+  if (whole.length > 0 && whole.length + scalars.length === values.length) {
+    // No operand is repeated along some axes only: any one shape will do, so take one that is there already.
+    outputShape = [...graph.shapeOf(whole[0])];
+  }
   const inputs = values.map((value, i) => {
-    const own = order.filter((p) => positions[i][p].real).map((p) => positions[i][p]);
+    if (value.view.physical.length === 0) return graph.reshape(arranged[i], []);
+    if (value.view.physical.length === order.length) return graph.reshape(arranged[i], outputShape);
     const dims = groups.map((group) =>
       positions[i][group[0]].real ? product(group.map((p) => positions[i][p].size)) : 1,
     );
     while (dims.length > 0 && dims[0] === 1) dims.shift();
-    return graph.reshape(graph.arrange(value, own).name, dims);
+    return graph.reshape(arranged[i], dims);
   });
-  const outputShape = groups.map((group) => product(group.map((p) => positions[0][p].size)));
   const [name] = graph.node(op, inputs, [outputShape], attributes);
 
   const result = positions[0].map((factor, p) => ({ size: factor.size, real: order.includes(p) }));
@@ -151,7 +161,6 @@ export const rescaled = (value: Value, scale: number): Value =>
 /** The value in another element type, in the layout that it has. */
 export function cast(graph: Graph, value: Value, dtype: OnnxDType): Value {
   if (value.dtype === dtype) return value;
-  const dims = sizes(value.view.physical);
-  const [name] = graph.node("Cast", [graph.reshape(value.name, dims)], [dims], { to: dataTypes[dtype] });
+  const [name] = graph.node("Cast", [value.name], [graph.shapeOf(value.name)], { to: dataTypes[dtype] });
   return { name, dtype, view: value.view };
 }

@@ -68,12 +68,11 @@ export class Graph {
   settle(value: Value): Value {
     const { scale = 1, ...rest } = value;
     if (scale === 1) return rest;
-    const dims = sizes(value.view.physical);
-    const name = this.reshape(value.name, dims);
+    const dims = this.shapeOf(value.name);
     const [scaled] =
       scale === -1
-        ? this.node("Neg", [name], [dims])
-        : this.node("Mul", [name, this.scalar(value.dtype, scale).name], [dims]);
+        ? this.node("Neg", [value.name], [dims])
+        : this.node("Mul", [value.name, this.scalar(value.dtype, scale).name], [dims]);
     return { ...rest, name: scaled };
   }
 
@@ -108,9 +107,14 @@ export class Graph {
     return this.makers.get(name);
   }
 
+  /** The shape under which a tensor stands in the graph. */
+  shapeOf(name: string): readonly number[] {
+    return this.shapes.get(name) as readonly number[];
+  }
+
   /** The tensor under another shape with the same elements in the same order. */
   reshape(name: string, shape: readonly number[]): string {
-    const from = this.shapes.get(name) as readonly number[];
+    const from = this.shapeOf(name);
     if (from.length === shape.length && from.every((size, i) => size === shape[i])) return name;
     const maker = this.maker(name);
     if (maker?.op === "Reshape") return this.reshape(maker.inputs[0], shape);

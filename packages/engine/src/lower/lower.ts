@@ -168,8 +168,9 @@ const compare: Rule = (graph, operands, equation) => {
 
 const where: Rule = (graph, [condition, yes, no], equation) => {
   const dtype = dtypeOut(equation);
-  const operands = [condition, cast(graph, yes, dtype), cast(graph, no, dtype)];
-  return [elementwise(graph, "Where", operands, shapeOut(equation), dtype)];
+  const chosen = dtype === "bool" ? "uint8" : dtype; // ONNX Runtime has no Where of booleans
+  const operands = [condition, ...[yes, no].map((value) => cast(graph, cast(graph, value, dtype), chosen))];
+  return [cast(graph, elementwise(graph, "Where", operands, shapeOut(equation), chosen), dtype)];
 };
 
 /** Division that rounds towards zero. Integer division in ONNX already does. */

@@ -72,7 +72,8 @@ function splitFactors(view: View, parts: ReadonlyMap<Factor, readonly Factor[]>)
 /** The same data in another shape, or null where that cannot be said without moving data. */
 export function reshapeView(view: View, shape: readonly number[]): View | null {
   const parts = new Map<Factor, Factor[]>();
-  const queue = view.axes.flat();
+  const flat = mergeNeighbours({ physical: view.physical, axes: [view.axes.flat()] });
+  const queue = [...flat.axes[0]];
   const axes = shape.map((size) => {
     const axis: Factor[] = [];
     let missing = size;
@@ -97,7 +98,7 @@ export function reshapeView(view: View, shape: readonly number[]): View | null {
     return axis;
   });
   if (axes.some((axis) => axis === null)) return null;
-  const physical = view.physical.flatMap((factor) => parts.get(factor) ?? [factor]);
+  const physical = flat.physical.flatMap((factor) => parts.get(factor) ?? [factor]);
   return mergeNeighbours({ physical, axes: axes as Factor[][] });
 }
 

@@ -1,4 +1,4 @@
-import { type Array as JaxArray } from "@jax-js/jax";
+import type { Array as JaxArray } from "@jax-js/jax";
 import { Tensor } from "@outgrow/engine";
 import {
   applyMlp,
@@ -83,7 +83,12 @@ export async function pretrain(
 type Hidden<Leaf> = Pick<MlpParams<Leaf>, "hidden">;
 
 function asBackbone(name: string, body: Hidden<Tensor>, width: number): Backbone {
-  return { name, body, featureSize: width, features: (traced: Hidden<JaxArray>, { x }) => mlpFeatures(traced, x) };
+  return {
+    name,
+    body,
+    featureSize: width,
+    features: (traced: Hidden<JaxArray>, { x }) => mlpFeatures(traced, x),
+  };
 }
 
 /** The backbone's features of inputs `[n, inputSize]`, for linear probes. */

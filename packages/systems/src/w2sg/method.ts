@@ -71,7 +71,11 @@ export class Workshop {
   ) {}
 
   /** Step 3 and 4 of the card: weak soft labels for the transfer split from a model trained on the truth. */
-  async trainSupervisor(weak: Participant, truth: Truth, random: Random): Promise<Trained & { weakLabels: WeakLabels }> {
+  async trainSupervisor(
+    weak: Participant,
+    truth: Truth,
+    random: Random,
+  ): Promise<Trained & { weakLabels: WeakLabels }> {
     const targets = oneHot(truth.supervision, this.classes);
     const params = await this.fit(weak, weak.supervision, targets, naive, random);
     return {
@@ -85,14 +89,25 @@ export class Workshop {
   }
 
   /** Step 6: a student on the transfer split, seeing nothing but the weak labels. */
-  async trainStudent(strong: Participant, weakLabels: WeakLabels, method: Method, random: Random): Promise<Trained> {
+  async trainStudent(
+    strong: Participant,
+    weakLabels: WeakLabels,
+    method: Method,
+    random: Random,
+  ): Promise<Trained> {
     const params = await this.fit(strong, strong.transfer, weakLabels.labels, method, random);
     return { params, test: await this.predict(strong, params, strong.test) };
   }
 
   /** The same as the student's training, with the truth of the same examples for labels. */
   async trainCeiling(strong: Participant, truth: Truth, random: Random): Promise<Trained> {
-    const params = await this.fit(strong, strong.transfer, oneHot(truth.transfer, this.classes), naive, random);
+    const params = await this.fit(
+      strong,
+      strong.transfer,
+      oneHot(truth.transfer, this.classes),
+      naive,
+      random,
+    );
     return { params, test: await this.predict(strong, params, strong.test) };
   }
 
@@ -119,7 +134,11 @@ export class Workshop {
     return (await (await created).fit(backbone, inputs, targets, options)).params;
   }
 
-  private async predict({ backbone }: Participant, params: ClassifierParams, inputs: Columns): Promise<SoftLabels> {
+  private async predict(
+    { backbone }: Participant,
+    params: ClassifierParams,
+    inputs: Columns,
+  ): Promise<SoftLabels> {
     const created = this.predictors.get(backbone.name) ?? compileClassifier(backbone, this.classes, inputs);
     this.predictors.set(backbone.name, created);
     return (await created)(params, inputs);

@@ -12,11 +12,11 @@ import {
   correctness,
   createRandom,
   featureBackbone,
-  agreement as measureAgreement,
   hardLabels,
   type LatentFeaturesWorld,
   latentFeatures,
   latentFeaturesSchema,
+  agreement as measureAgreement,
   methodNamed,
   methods,
   parseConfig,
@@ -45,12 +45,24 @@ export const studySchema = z.strictObject({
   transferSize: count.default(5000),
   testSize: count.default(4000),
   /** Weakest first; the last is the student, all before it are supervisors. */
-  ladder: z.array(rung).min(2).default([...ladderDefaults]),
-  methods: z.array(z.string()).min(1).default(methods.map((method) => method.name)),
-  modes: z.array(z.enum(modes)).min(1).default([...modes]),
+  ladder: z
+    .array(rung)
+    .min(2)
+    .default([...ladderDefaults]),
+  methods: z
+    .array(z.string())
+    .min(1)
+    .default(methods.map((method) => method.name)),
+  modes: z
+    .array(z.enum(modes))
+    .min(1)
+    .default([...modes]),
   world: latentFeaturesSchema.prefault({}),
 });
 export type StudyConfig = z.output<typeof studySchema>;
+
+/** The size of the main job: ends within two minutes on two cores. */
+export const quickConfig: z.input<typeof studySchema> = { worlds: 3, tasks: 2 };
 
 /** Card: linear probe Adam 1e-2, 6 epochs, batch 128; full finetune 5e-4, 3 epochs, batch 32; cosine to 0. */
 export const recipes: Record<Mode, Recipe> = {
@@ -90,7 +102,10 @@ export interface StudyOptions {
 }
 
 /** Runs the study. Records come in the order of worlds and tasks, whatever the number that run at the same time. */
-export async function runStudy(given: z.input<typeof studySchema>, options: StudyOptions): Promise<StudentRecord[]> {
+export async function runStudy(
+  given: z.input<typeof studySchema>,
+  options: StudyOptions,
+): Promise<StudentRecord[]> {
   const config = parseConfig(studySchema, given, "study w2sg");
   for (const name of config.methods) methodNamed(name);
   const records: StudentRecord[][] = [];
@@ -118,8 +133,10 @@ export function plan(given: z.input<typeof studySchema>): { name: string; weight
 
 const pretrainStage = (world: number) => `world ${world + 1}: pretrain the ladder`;
 const taskStage = (world: number, task: number) => `world ${world + 1}, task ${task + 1}`;
-const work = ({ width, samples, epochs }: z.output<typeof rung>) => samples * epochs * (3e-6 + 1.4e-10 * width * width);
-const pretrainWeight = (config: StudyConfig) => config.ladder.reduce((total, entry) => total + work(entry), 0);
+const work = ({ width, samples, epochs }: z.output<typeof rung>) =>
+  samples * epochs * (3e-6 + 1.4e-10 * width * width);
+const pretrainWeight = (config: StudyConfig) =>
+  config.ladder.reduce((total, entry) => total + work(entry), 0);
 const taskWeight = (config: StudyConfig) =>
   (config.ladder.length - 1) * (config.methods.length + 2) * config.modes.length * 1e-4 * config.transferSize;
 
@@ -270,7 +287,10 @@ function drawSplits(world: LatentFeaturesWorld, config: StudyConfig, random: Ran
 }
 
 /** The models with the data as each mode sees them: features for linear probes, inputs for full finetuning. */
-async function prepare(backbones: readonly Backbone[], inputs: Splits<Tensor>): Promise<Record<Mode, Participant[]>> {
+async function prepare(
+  backbones: readonly Backbone[],
+  inputs: Splits<Tensor>,
+): Promise<Record<Mode, Participant[]>> {
   const probes: Participant[] = [];
   for (const backbone of backbones) {
     const [supervision, transfer, test] = await extractFeatures(backbone, [

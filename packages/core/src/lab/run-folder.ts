@@ -1,0 +1,48 @@
+import { mkdir, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { type Figure, type Report, renderReport, writeFigures } from "../report/index.js";
+import { commitFolder } from "./files.js";
+
+export interface RunResult {
+  report: Report;
+  /** Further files by path inside the folder, e.g. `predictions.csv`. */
+  files: Readonly<Record<string, string | Uint8Array>>;
+}
+
+/**
+ * Writes a run's folder, whole or not at all: `report.html`, `figures/NAME.svg` and `.png`, `run.json` (configuration,
+ * seed, versions, machine), the given files, and a manifest with their hashes.
+ *
+ * @returns the folder's absolute path
+ */
+export async function writeRun(
+  folder: string,
+  { report, files }: RunResult,
+  signal?: AbortSignal,
+): Promise<string> {
+  await commitFolder(
+    folder,
+    async (staging) => {
+      await writeFile(join(staging, "report.html"), renderReport(report));
+      const { configuration, environment } = report;
+      await writeFile(
+        join(staging, "run.json"),
+        `${JSON.stringify({ configuration, environment }, null, 2)}\n`,
+      );
+      const figures: readonly Figure[] = report.figures;
+      await mkdir(join(staging, "figures"));
+      await writeFigures([...figures], join(staging, "figures"), (path, content) => writeFile(path, content));
+      for (const [path, content] of Object.entries(files)) {
+        await mkdir(join(staging, path, ".."), { recursive: true });
+        await writeFile(join(staging, path), content);
+      }
+    },
+    { signal },
+  );
+  return resolve(folder);
+}
+
+/** A name for a run's folder that sorts by time, e.g. `w2sg-2026-03-01T09-30-00`. */
+export function runName(kind: string, now = new Date()): string {
+  return `${kind}-${now.toISOString().slice(0, 19).replaceAll(":", "-")}`;
+}
