@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 
 // Heavy modules load in the commands that use them: --help must be quick.
 
@@ -18,6 +18,12 @@ const wholeNumber =
     return value;
   };
 
+const names = (text: string) =>
+  text
+    .split(",")
+    .map((name) => name.trim())
+    .filter((name) => name !== "");
+
 program
   .command("start")
   .description(
@@ -35,6 +41,35 @@ program
   .option("--out <FOLDER>", "where the results go (default: runs/ and the time)")
   .option("--json", "print the records as JSON")
   .action(async (options) => (await import("./start.js")).start(options, interrupted.signal));
+
+program
+  .command("fit")
+  .description("weak-to-strong learning on your own CSV or JSONL file")
+  .argument("<file>", "CSV (with or without a header) or JSONL")
+  .option("--text <columns...>", "text columns; a column is named by its header or by its number from 1")
+  .option("--features <columns...>", "numeric columns")
+  .option("--weak <column>", "weak labels: class names, or JSON with a probability for each class")
+  .option("--truth <column>", "true labels; alone, a small share of them trains a weak supervisor")
+  .option("--id <column>", "row ids (default: line numbers)")
+  .option("--classes <names...>", "the classes, in order (default: those found in the labels)")
+  .option("--header", "the first record of the CSV is a header (default: decided by the columns named)")
+  .option("--no-header", "it is not")
+  .addOption(
+    new Option("--format <format>", "file format (default: by the file's ending)").choices(["csv", "jsonl"]),
+  )
+  .option(
+    "--method <names>",
+    "methods, separated by commas (outgrow methods lists them; default: naive,confidence)",
+    names,
+  )
+  .option("--seeds <N>", "repetitions with other splits and orders (default: 3)", wholeNumber(1))
+  .option("--seed <N>", "seed of everything (default: 0)", wholeNumber(0))
+  .option("--test <N>", "rows for testing (default: a fifth, at most 2000)", wholeNumber(2))
+  .option("--supervision <N>", "rows whose truth trains the weak supervisor (default: 4 %)", wholeNumber(2))
+  .option("--pretrain-epochs <N>", "passes of the student over the unlabelled inputs", wholeNumber(1))
+  .option("--out <folder>", "where the results go (default: runs/ and the time)")
+  .option("--json", "print the records as JSON")
+  .action(async (file, options) => (await import("./fit.js")).fit(file, options, interrupted.signal));
 
 program
   .command("methods")

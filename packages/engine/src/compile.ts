@@ -23,6 +23,8 @@ export interface CompileOptions {
    * where more threads cost more than they bring; else one for each core.
    */
   threads?: number;
+  /** Names of the result's leaves in the ONNX file. Default: out0, out1, ... */
+  outputNames?: readonly string[];
   /** The same bits in every run and with every number of threads. Default: true. */
   deterministic?: boolean;
 }
@@ -184,7 +186,7 @@ class Executable {
     const paths = namedLeaves(args as never, (node): node is never => node instanceof Tensor).map(
       ([path]) => path,
     );
-    const model = finish(name, lowered, paths);
+    const model = finish(name, lowered, paths, options.outputNames ?? []);
     const parallel = lowered.multiplyAdds >= SINGLE_THREAD_BELOW;
     const threads = options.threads ?? (parallel ? availableParallelism() : 1);
     const session = await ort.InferenceSession.create(encodeModel(model), {
@@ -199,7 +201,7 @@ class Executable {
       model,
       session,
       threads,
-      lowered.inputs.map((input) => input.name),
+      model.inputs.map((port) => port.name),
       paths,
       flattenTree(args)[1](paths) as unknown[],
       traced.inputs,
@@ -285,16 +287,29 @@ class Executable {
 }
 
 /** The graph as a model: only live nodes, and an output of its own for each leaf of the result. */
-function finish(name: string, { graph, inputs, outputs }: Lowered, paths: readonly string[]): OnnxModel {
+function finish(
+  name: string,
+  { graph, inputs, outputs }: Lowered,
+  paths: readonly string[],
+  names: readonly string[],
+): OnnxModel {
   const made = new Set(graph.nodes.flatMap((node) => node.outputs));
   const renamed = new Map<string, string>();
   const copies: OnnxNode[] = [];
   const outputPorts: OnnxPort[] = outputs.map((output, i) => {
-    const port = `out${i}`;
+    const port = names[i] ?? `out${i}`;
     // What is an input, a constant or another output already has to be copied; all else is made under the port's name.
     if (made.has(output.name) && !renamed.has(output.name)) renamed.set(output.name, port);
     else copies.push({ op: "Identity", inputs: [output.name], outputs: [port], attributes: {} });
     return { name: port, dtype: output.dtype, shape: output.shape, doc: `leaf ${i} of the result` };
+  });
+  // Inputs are known by their place in the arguments, e.g. "tokens" for the leaf 0.tokens, where that is unique.
+  const places = paths.map((path) => path.split(".").slice(1).join("."));
+  const isFree = (place: string) =>
+    place !== "" && !/^(v|c|in|out)\d+$/.test(place) && places.indexOf(place) === places.lastIndexOf(place);
+  const inputNames = inputs.map((input, i) => (isFree(places[i]) ? places[i] : input.name));
+  inputs.forEach((input, i) => {
+    renamed.set(input.name, inputNames[i]);
   });
   const rename = (names: readonly string[]) => names.map((tensor) => renamed.get(tensor) ?? tensor);
   const nodes: OnnxNode[] = [...graph.nodes, ...copies].map((node) => ({
@@ -317,7 +332,7 @@ function finish(name: string, { graph, inputs, outputs }: Lowered, paths: readon
     nodes: live,
     initializers: graph.initializers.filter((initializer) => needed.has(initializer.name)),
     inputs: inputs.map((input, i) => ({
-      name: input.name,
+      name: inputNames[i],
       dtype: input.dtype,
       shape: input.view.axes.map((axis) => axis.reduce((total, factor) => total * factor.size, 1)),
       doc: `argument ${paths[i]}`,

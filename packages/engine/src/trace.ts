@@ -69,7 +69,6 @@ export async function trace(
   fn: (...args: never[]) => unknown,
   exampleArgs: readonly unknown[],
 ): Promise<Traced> {
-  await initialised();
   const types = exampleArgs.map((argument) => {
     const [leaves, unflatten] = flattenTree<unknown>(argument);
     return unflatten(
@@ -108,14 +107,6 @@ export function describe(leaf: unknown): string {
   return typeof leaf === "object"
     ? `a value of class ${leaf.constructor?.name}`
     : `the ${typeof leaf} ${String(leaf)}`;
-}
-
-let ready: Promise<unknown> | undefined;
-
-/** jax-js with the backends that run everywhere; plain `init()` fails in Node 20, which has no `navigator`. */
-function initialised(): Promise<unknown> {
-  ready ??= jax.init("cpu", "wasm").then(() => jax.defaultDevice("wasm"));
-  return ready;
 }
 
 interface Counted {

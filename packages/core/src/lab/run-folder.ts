@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { commitFolder } from "../files.js";
 import { type Figure, type Report, renderReport, writeFigures } from "../report/index.js";
-import { commitFolder } from "./files.js";
 
 export interface RunResult {
   report: Report;

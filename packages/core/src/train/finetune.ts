@@ -1,15 +1,24 @@
 import type { Array as JaxArray } from "@jax-js/jax";
 import { Tensor } from "@outgrow/engine";
 import type { Columns } from "../data/columns.js";
-import type { SoftLabels } from "../data/soft-labels.js";
+import { argmaxRows, type SoftLabels } from "../data/soft-labels.js";
 import {
   type Backbone,
   type ClassifierParams,
   classifierLogits,
+  compileClassifier,
   initClassifier,
 } from "../models/classifier.js";
 import type { StudentLoss } from "./loss.js";
 import { createTrainer, type FitOptions, type FitResult } from "./trainer.js";
+
+export interface FinetuneOptions extends Omit<FitOptions, "validation"> {
+  /**
+   * Keeps the parameters of the pass after which the student agrees most often with these held-out labels. For a
+   * student they must be weak labels: the truth is not its to see.
+   */
+  validation?: { inputs: Columns; labels: SoftLabels };
+}
 
 /** Trains classifiers of one backbone's shape with one loss; compiled once. */
 export interface Finetuner {
@@ -18,7 +27,7 @@ export interface Finetuner {
     backbone: Backbone,
     inputs: Columns,
     targets: SoftLabels,
-    options: FitOptions,
+    options: FinetuneOptions,
   ): Promise<FitResult<ClassifierParams>>;
   dispose(): Promise<void>;
 }
@@ -53,9 +62,27 @@ export async function createFinetuner({
     loss: (params, batch, progress) =>
       loss(classifierLogits(backbone, params, batch), batch.targets, progress),
   });
+  let predictor: ReturnType<typeof compileClassifier> | undefined;
   return {
-    fit: (from, given, targets, options) =>
-      trainer.fit(initClassifier(from, classes), columns(given, targets), options),
-    dispose: () => trainer.dispose(),
+    async fit(from, given, targets, { validation, ...options }) {
+      const initial = initClassifier(from, classes);
+      if (!validation) return trainer.fit(initial, columns(given, targets), options);
+      predictor ??= compileClassifier(backbone, classes, validation.inputs);
+      const predict = await predictor;
+      const wanted = argmaxRows(validation.labels.values, classes);
+      const score = async (vector: Tensor) => {
+        const { values } = await predict(trainer.flat.unflatten(vector), validation.inputs);
+        return (
+          argmaxRows(values, classes).reduce((sum, label, i) => sum + Number(label === wanted[i]), 0) /
+          wanted.length
+        );
+      };
+      const every = Math.floor(count / Math.min(batchSize, count));
+      return trainer.fit(initial, columns(given, targets), { ...options, validation: { score, every } });
+    },
+    async dispose() {
+      await trainer.dispose();
+      await (await predictor)?.dispose();
+    },
   };
 }

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { namedLeaves, Tensor, type TensorData, type Tree } from "@outgrow/engine";
 import { UserError } from "../errors.js";
-import { writeFileAtomic } from "../lab/files.js";
+import { writeFileAtomic } from "../files.js";
 
 // The format: the length of the header as a little-endian uint64; the header, JSON padded with spaces so that the data
 // is aligned; the data, one tensor after another without gaps (https://huggingface.co/docs/safetensors).
@@ -241,7 +241,7 @@ const isTexts = (value: unknown): value is Record<string, string> =>
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
-function namedTensors(tree: object): Map<string, Tensor> {
+export function namedTensors(tree: object): Map<string, Tensor> {
   const leaves = namedLeaves(tree as Tree<Tensor>, isTensor);
   const byName = new Map(leaves);
   if (byName.size < leaves.length)

@@ -77,8 +77,12 @@ export function elementwise(
     if (last && positions.every((list) => list[p].real === list[last[0]].real)) last.push(p);
     else groups.push([p]);
   }
-  const arranged = values.map((value, i) =>
-    graph.arrange(value, order.filter((p) => positions[i][p].real).map((p) => positions[i][p])).name,
+  const arranged = values.map(
+    (value, i) =>
+      graph.arrange(
+        value,
+        order.filter((p) => positions[i][p].real).map((p) => positions[i][p]),
+      ).name,
   );
   const whole = arranged.filter((_, i) => values[i].view.physical.length === order.length);
   const scalars = values.filter((value) => value.view.physical.length === 0);

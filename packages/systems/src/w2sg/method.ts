@@ -8,8 +8,8 @@ import {
   type Columns,
   compileClassifier,
   createFinetuner,
+  type FinetuneOptions,
   type Finetuner,
-  type FitOptions,
   type Method,
   naive,
   oneHot,
@@ -130,7 +130,7 @@ export class Workshop {
       this.finetuners.get(key) ??
       createFinetuner({ backbone, classes: this.classes, inputs, loss, batchSize });
     this.finetuners.set(key, created);
-    const options: FitOptions = { epochs, learningRate, schedule, random };
+    const options: FinetuneOptions = { epochs, learningRate, schedule, random };
     return (await (await created).fit(backbone, inputs, targets, options)).params;
   }
 

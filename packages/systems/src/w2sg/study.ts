@@ -4,28 +4,20 @@
  */
 import { Tensor } from "@outgrow/engine";
 import {
-  type AgreementMeasured,
-  accuracy,
   type Backbone,
-  type Calibration,
-  calibration,
-  correctness,
   createRandom,
   featureBackbone,
-  hardLabels,
   type LatentFeaturesWorld,
   latentFeatures,
   latentFeaturesSchema,
-  agreement as measureAgreement,
   methodNamed,
   methods,
   parseConfig,
-  performanceGapRecovered,
   type Random,
   type report,
-  type SoftLabels,
 } from "outgrow";
 import { z } from "zod";
+import { type Comparison, compare } from "./compare.js";
 import { extractFeatures, ladderDefaults, pretrain, randomBackbone, rungName } from "./ladder.js";
 import { type Participant, type Recipe, type Trained, type Truth, Workshop } from "./method.js";
 
@@ -74,7 +66,7 @@ export const recipes: Record<Mode, Recipe> = {
 export const controls = ["self-training", "random init"] as const;
 
 /** One student of one task. */
-export interface StudentRecord {
+export interface StudentRecord extends Comparison {
   world: number;
   task: number;
   mode: Mode;
@@ -83,15 +75,6 @@ export interface StudentRecord {
   student: string;
   /** A method's name, or one of the controls. */
   method: string;
-  weakAccuracy: number;
-  studentAccuracy: number;
-  ceilingAccuracy: number;
-  /** Null where undefined, with the reason. */
-  pgr: number | null;
-  pgrReason?: string;
-  /** Share of test examples on which student and supervisor agree, where the supervisor is right and wrong. */
-  agreement: { overall: number | null; whenWeakRight: number | null; whenWeakWrong: number | null };
-  calibration: Calibration;
 }
 
 export interface StudyOptions {
@@ -221,7 +204,7 @@ async function runTask(
       weak: name,
       student: student.backbone.name,
       method,
-      ...compare(truth.test, supervisor.test, result.test, top.test),
+      ...compare(truth.test, { weak: supervisor.test, student: result.test, ceiling: top.test }),
     });
     // One order of examples for all students of a supervisor: they differ in the method alone.
     const order = random.stream("student", name);
@@ -239,31 +222,6 @@ async function runTask(
     records.push(measure(untrained, "random init", unpretrained, ceiling));
   }
   return records;
-}
-
-/** All measures of a student against its supervisor and the ceiling, on the test examples. */
-function compare(truth: Int32Array, weak: SoftLabels, student: SoftLabels, ceiling: SoftLabels) {
-  const [weakHard, studentHard, ceilingHard] = [weak, student, ceiling].map(hardLabels);
-  const recovered = performanceGapRecovered({
-    weak: correctness(weakHard, truth),
-    student: correctness(studentHard, truth),
-    ceiling: correctness(ceilingHard, truth),
-  });
-  const agreed = measureAgreement({ student: studentHard, supervisor: weakHard, truth });
-  const share = (measured: AgreementMeasured) => measured.value;
-  return {
-    weakAccuracy: accuracy(weakHard, truth).value as number,
-    studentAccuracy: accuracy(studentHard, truth).value as number,
-    ceilingAccuracy: accuracy(ceilingHard, truth).value as number,
-    pgr: recovered.pgr.value,
-    ...(recovered.pgr.value === null ? { pgrReason: recovered.pgr.reason } : {}),
-    agreement: {
-      overall: share(agreed.overall),
-      whenWeakRight: share(agreed.whenSupervisorRight),
-      whenWeakWrong: share(agreed.whenSupervisorWrong),
-    },
-    calibration: calibration(student, truth),
-  };
 }
 
 interface Splits<T> {

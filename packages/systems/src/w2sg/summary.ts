@@ -51,7 +51,7 @@ export async function summarise(
       name: string,
       role: report.Role,
       method: string,
-      value: (record: StudentRecord) => number,
+      value: (record: StudentRecord) => number | null,
     ) => ({
       name,
       role,
@@ -94,7 +94,7 @@ export async function summarise(
       await report.agreement(
         {
           rows: own.map((cell) => ({
-            group: pairName(cell, cell.student),
+            group: pairName(cell, strong),
             method: cell.method,
             whenWeakRight: interval(cell.records, (record) => record.agreement.whenWeakRight),
             whenWeakWrong: interval(cell.records, (record) => record.agreement.whenWeakWrong),
@@ -187,13 +187,13 @@ function resultTable(cells: readonly Cell[], mode: Mode, interval: Measure): rep
         pgr.mean === null ? "undefined" : `${pgr.mean.toFixed(2)}${partly}`.replace("-", "−"),
         ends(pgr),
         percent(mean((record) => record.agreement.whenWeakWrong)),
-        mean((record) => valueOf(record.calibration.expectedCalibrationError))?.toFixed(3) ?? null,
+        mean((record) => numberOf(record.calibration.expectedCalibrationError))?.toFixed(3) ?? null,
       ];
     }),
   };
 }
 
-const valueOf = (measured: { value: number | null }) => measured.value;
+const numberOf = (measured: { value: number | null }) => measured.value;
 
 /** The counts of all worlds and tasks in one diagram. */
 function pooledReliability(cell: Cell): report.ReliabilitySeries {

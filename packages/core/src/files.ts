@@ -13,7 +13,7 @@ import {
 } from "node:fs/promises";
 import { basename, dirname, join, relative, sep } from "node:path";
 import { z } from "zod";
-import { UserError } from "../errors.js";
+import { UserError } from "./errors.js";
 
 const manifestName = "manifest.json";
 

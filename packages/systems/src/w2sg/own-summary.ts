@@ -1,0 +1,251 @@
+import {
+  type ClassificationData,
+  createRandom,
+  environment,
+  formatCsv,
+  hardLabels,
+  hierarchicalBootstrap,
+  type Interval,
+  report,
+} from "outgrow";
+import type { OwnDataConfig, OwnDataResult, OwnRecord } from "./own-data.js";
+
+type Value = (record: OwnRecord) => number | null | undefined;
+
+/** Intervals over repetitions: each is a group of one. */
+function estimator(result: OwnDataResult, config: OwnDataConfig) {
+  return (method: string, value: Value): Interval =>
+    hierarchicalBootstrap(
+      result.records.filter((record) => record.method === method).map((record) => [value(record) ?? null]),
+      { random: createRandom(config.seed).stream("bootstrap") },
+    );
+}
+
+/** The leaderboard, figures and files of a fit on a user's own data. */
+export async function summariseOwnData(
+  data: ClassificationData,
+  result: OwnDataResult,
+  config: OwnDataConfig,
+  seconds: number,
+): Promise<report.Report> {
+  const estimate = estimator(result, config);
+  const judged = data.truth !== undefined;
+  const [firstMethod] = config.methods;
+  const withCeiling = result.records.some((record) => typeof record.ceilingAccuracy === "number");
+  const entries = judged
+    ? [
+        ...(withCeiling
+          ? [
+              {
+                name: "ceiling",
+                role: "ceiling" as const,
+                accuracy: estimate(firstMethod, (r) => r.ceilingAccuracy),
+              },
+            ]
+          : []),
+        ...config.methods.map((name) => ({
+          name,
+          role: "student" as const,
+          accuracy: estimate(name, (record) => record.studentAccuracy),
+        })),
+        {
+          name: "weak supervisor",
+          role: "weak" as const,
+          accuracy: estimate(firstMethod, (r) => r.weakAccuracy),
+        },
+      ]
+    : [];
+  const leaderboard = judged
+    ? truthTable(entries, config, estimate)
+    : {
+        title: "Agreement with the weak labels",
+        caption:
+          "Without truth nothing says whether a student is better than its labels. % of held-out rows.",
+        columns: [
+          { name: "method" },
+          { name: "agreement (%)", align: "right" as const },
+          { name: "95 % interval" },
+        ],
+        rows: config.methods.map((name) => {
+          const interval = estimate(name, (record) => record.agreementWithWeak);
+          return [name, percent(interval.mean), range(interval, 100, 1)];
+        }),
+      };
+
+  const figures: report.Figure[] = [];
+  if (judged) {
+    figures.push(
+      await report.leaderboard({
+        rows: entries.map(({ name, role, accuracy }) => ({ name, role, ...accuracy })),
+      }),
+    );
+    const group = `${result.weakSource} → ${result.student.backbone.name}`;
+    const pgrRows = config.methods.map((method) => ({
+      group,
+      method,
+      ...estimate(method, (record) => record.pgr),
+    }));
+    if (withCeiling) figures.push(await report.pgrByMethod({ rows: pgrRows }));
+    figures.push(
+      await report.agreement({
+        rows: config.methods.map((method) => ({
+          group,
+          method,
+          whenWeakRight: estimate(method, (record) => record.agreement?.whenWeakRight),
+          whenWeakWrong: estimate(method, (record) => record.agreement?.whenWeakWrong),
+        })),
+      }),
+      await report.reliability({
+        series: config.methods.map((method) => {
+          const { calibration } = result.records.find(
+            (record) => record.method === method,
+          ) as Required<OwnRecord>;
+          return {
+            name: method,
+            bins: calibration.bins,
+            ece: calibration.expectedCalibrationError.value ?? 0,
+          };
+        }),
+      }),
+    );
+  }
+  const { parts } = result;
+  return {
+    title: `Weak-to-strong learning on ${data.file.split(/[\\/]/).at(-1)}`,
+    lead: lead(data, result, config, estimate),
+    facts: [
+      { label: "Rows", value: data.ids.length },
+      { label: "Classes", value: data.classes.length },
+      { label: "Weak supervisor", value: result.weakSource },
+      { label: "Student", value: studentText(result) },
+      { label: "Repetitions", value: config.seeds },
+      { label: "Wall time", value: report.formatDuration(seconds * 1000) },
+    ],
+    tables: [leaderboard],
+    figures,
+    notes: [
+      `Rows: ${parts.test.length} for testing, ${parts.supervision.length} with truth for the weak supervisor, ` +
+        `${parts.transfer.length} for the student and ${parts.validation.length} held out, with their weak labels, to choose ` +
+        "the pass to keep. Each repetition draws them anew.",
+      "The student was pretrained once, on the inputs of all rows, without any label; repetitions share that. " +
+        "Intervals are over repetitions: they do not cover the chance in the pretraining or in the choice of the file.",
+      "The ceiling is the same student trained on the truth of the same rows, the pass chosen by truth.",
+      `predictions.csv and the saved student come from the method "${firstMethod}" in the first repetition.`,
+      ...(result.text && result.text.cut > 0
+        ? [
+            `${result.text.cut} texts are longer than ${result.text.config.contextLength} tokens and were cut.`,
+          ]
+        : []),
+      ...undefinedNote(result),
+      ...result.warnings,
+    ],
+    configuration: { file: data.file, classes: data.classes, ...config },
+    environment: { seed: String(config.seed), ...environment() },
+  };
+}
+
+type Estimate = (method: string, value: Value) => Interval;
+
+function truthTable(
+  entries: { name: string; role: report.Role; accuracy: Interval }[],
+  config: OwnDataConfig,
+  estimate: Estimate,
+): report.ReportTable {
+  return {
+    title: "Leaderboard",
+    caption:
+      "Test accuracy in %, and the share of the gap between weak supervisor and ceiling that the student recovers " +
+      "(PGR), with 95 % intervals over repetitions; agreement with the weak labels where they are right and wrong (%).",
+    columns: [
+      { name: "model" },
+      { name: "accuracy", align: "right" },
+      { name: "95 % interval", align: "right" },
+      { name: "PGR", align: "right" },
+      { name: "95 % interval", align: "right" },
+      { name: "agree when right", align: "right" },
+      { name: "agree when wrong", align: "right" },
+      { name: "ECE", align: "right" },
+    ],
+    rows: entries.map(({ name, role, accuracy }) => {
+      const head = [name, percent(accuracy.mean), range(accuracy, 100, 1)];
+      if (role !== "student" || !config.methods.includes(name))
+        return [...head, null, null, null, null, null];
+      const pgr = estimate(name, (record) => record.pgr);
+      return [
+        ...head,
+        pgr.mean === null ? "undefined" : pgr.mean.toFixed(2).replace("-", "−"),
+        range(pgr, 1, 2),
+        percent(estimate(name, (record) => record.agreement?.whenWeakRight).mean),
+        percent(estimate(name, (record) => record.agreement?.whenWeakWrong).mean),
+        estimate(name, (record) => record.calibration?.expectedCalibrationError.value).mean?.toFixed(3) ??
+          null,
+      ];
+    }),
+  };
+}
+
+const percent = (value: number | null) => (value === null ? null : (100 * value).toFixed(1));
+const range = ({ low, high }: Interval, factor: number, digits: number) =>
+  low === null || high === null
+    ? null
+    : `[${(factor * low).toFixed(digits)}, ${(factor * high).toFixed(digits)}]`.replaceAll("-", "−");
+
+function studentText({ student, text }: OwnDataResult): string {
+  const size = text ? `, ${Math.round(text.parameters / 1000)} thousand weights` : "";
+  return `${student.backbone.name}${size}`;
+}
+
+function lead(
+  data: ClassificationData,
+  result: OwnDataResult,
+  config: OwnDataConfig,
+  estimate: Estimate,
+): string {
+  if (!data.truth) {
+    return `The student was trained on ${result.weakSource}. There is no truth to judge it by: name a column of true labels with --truth, for a share of the rows at least.`;
+  }
+  const sentences = config.methods.map((method) => {
+    const student = estimate(method, (record) => record.studentAccuracy);
+    const pgr = estimate(method, (record) => record.pgr);
+    const share =
+      pgr.mean === null ? "PGR undefined" : `PGR ${pgr.mean.toFixed(2)} ${range(pgr, 1, 2) ?? ""}`.trim();
+    return `${method} ${percent(student.mean)} % (${share})`.replace("PGR -", "PGR −");
+  });
+  const weak = estimate(config.methods[0], (record) => record.weakAccuracy);
+  return `The weak supervisor is right on ${percent(weak.mean)} % of the test rows; students that learned from its labels alone: ${sentences.join(", ")}.`;
+}
+
+function undefinedNote({ records }: OwnDataResult): string[] {
+  const reasons = [
+    ...new Set(records.flatMap((record) => (record.pgr === null ? [record.pgrReason ?? ""] : []))),
+  ];
+  return reasons.length === 0 ? [] : [`The PGR is undefined in some repetitions: ${reasons.join("; ")}.`];
+}
+
+/** Every row with the student's label and probability, the weak label, and whether they differ. */
+export function predictionsCsv(data: ClassificationData, { student, weak, parts }: OwnDataResult): string {
+  const labels = hardLabels(student.predictions);
+  const weakLabels = hardLabels(weak);
+  const classes = data.classes.length;
+  const partOf = new Map<number, string>();
+  for (const [name, rows] of Object.entries(parts)) for (const row of rows) partOf.set(row, name);
+  const rows = data.ids.map((id, row) => [
+    id,
+    data.classes[labels[row]],
+    student.predictions.values[row * classes + labels[row]].toFixed(6),
+    data.classes[weakLabels[row]],
+    weakLabels[row] === labels[row] ? 0 : 1,
+    partOf.get(row) ?? "",
+    ...(data.truth ? [data.truth[row] < 0 ? "" : data.classes[data.truth[row]]] : []),
+  ]);
+  const header = [
+    "id",
+    "label",
+    "probability",
+    "weak_label",
+    "disagreement",
+    "part",
+    ...(data.truth ? ["truth"] : []),
+  ];
+  return formatCsv([header, ...rows]);
+}
