@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import * as jax from "@jax-js/jax";
-import { compile, compileStep, namedLeaves, scalar, Tensor } from "@outgrow/engine";
+import { compile, compileStep, namedLeaves, scalar, Tensor, withoutReferenceCounts } from "@outgrow/engine";
 import {
   adamW,
   adamWDefaults,
@@ -132,22 +132,18 @@ function startPyTorch(folder) {
   };
 }
 
-/** Losses of the first steps by jax-js itself (Wasm), as the reference for ours. */
-async function referenceLosses(steps) {
-  const array = (tensor) => np.array(tensor.data, { shape: [...tensor.shape], dtype: tensor.dtype });
-  // By jax-js's own rules every use but the last of an array needs `.ref`; its jit keeps that to the arguments.
-  const { jaxJsTrainStep } = await import("./gpt_step_jax.mjs");
-  return jaxJsTrainStep({
-    config,
-    flat,
-    parameters,
-    inputs,
-    targets,
-    learningRate,
-    weightDecay,
-    steps,
-    array,
-  });
+/** Losses of the first steps by jax-js itself (Wasm, one thread): the reference for ours. */
+async function jaxJsLosses(steps) {
+  const toArray = (leaf) => (leaf instanceof Tensor ? np.array(leaf.data, { shape: [...leaf.shape], dtype: leaf.dtype }) : leaf);
+  const step = jax.jit((...args) => withoutReferenceCounts(() => trainStep(...args)));
+  let state = jax.tree.map(toArray, carry());
+  const losses = [];
+  for (let i = 0; i < steps; i++) {
+    const [next, { loss }] = step(state, toArray(inputs), toArray(targets));
+    losses.push((await loss.data())[0]);
+    state = next;
+  }
+  return losses;
 }
 
 const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
@@ -179,12 +175,15 @@ for (let round = 0; round < Number(options.rounds); round++) {
 peer.stop();
 rmSync(folder, { recursive: true });
 
-const gflop = (program_multiplyAdds() * 2) / 1e9;
-function program_multiplyAdds() {
+/** Of the matrix products: forward, and twice that backward. */
+function stepGflop() {
   const { width, layers, contextLength, vocabularySize } = config;
   const perToken = layers * (12 * width * width + 2 * contextLength * width) + vocabularySize * width;
-  return 3 * batch * contextLength * perToken;
+  return (2 * 3 * batch * contextLength * perToken) / 1e9;
 }
+const gflop = stepGflop();
+const reference = await jaxJsLosses(LOSS_STEPS);
+const agrees = reference.every((loss, i) => Math.abs(loss - oursFirst.losses[i]) < 1e-3);
 const peak = await peakGflops();
 const mine = median(times.ours);
 const best = torch ? Math.min(median(times[1]), median(times[2])) : null;
@@ -213,6 +212,7 @@ if (options.json) {
     console.log(`PyTorch ${torch}, 2 threads       ${median(times[2]).toFixed(0)} ms`);
     console.log(`ratio (PyTorch's best / ours)    ${(best / mine).toFixed(2)}   target 1.3`);
   }
+  console.log(`losses jax-js   ${reference.map((x) => x.toFixed(4)).join("  ")}   ${agrees ? "equal" : "NOT equal"} to 3 decimals`);
   console.log(`losses here     ${oursFirst.losses.map((x) => x.toFixed(4)).join("  ")}`);
   if (theirsFirst) console.log(`losses PyTorch  ${theirsFirst.losses.map((x) => x.toFixed(4)).join("  ")}`);
 }

@@ -65,6 +65,30 @@ describe("a compiled function", () => {
     expect(list(results[2])).toEqual([2, 4]);
   });
 
+  it("scales by a constant that is repeated wider than what it scales", async () => {
+    const result = await once(
+      (x) => x.mul(np.broadcastTo(np.array(2.5), [2, 3])),
+      floats([1], () => 2),
+    );
+    expect([result.shape, list(result)]).toEqual([
+      [2, 3],
+      [5, 5, 5, 5, 5, 5],
+    ]);
+  });
+
+  it("adds axes that are products of other lengths, 2 x 3 and 3 x 2, in other orders", async () => {
+    const flat = (x: jax.Array) => x.transpose().reshape([6]);
+    const [x, y] = [floats([2, 3], (i) => i), floats([3, 2], (i) => 10 * i)];
+    expect(list(await once((x, y) => flat(x).add(flat(y)).mul(flat(y)), x, y))).toEqual([
+      0,
+      23 * 20,
+      41 * 40,
+      14 * 10,
+      32 * 30,
+      55 * 50,
+    ]);
+  });
+
   it("ignores arguments that it does not use", async () => {
     expect((await once((_, y) => y.mul(2), scalar(1), scalar(2))).item()).toBe(4);
   });
@@ -77,6 +101,24 @@ describe("a compiled function", () => {
       bools([0, 0, 1]),
     );
     expect([chosen.dtype, list(chosen)]).toEqual(["bool", [1, 0, 0]]);
+  });
+
+  it("computes with booleans by their truth tables", async () => {
+    const tables: [(x: jax.Array, y: jax.Array) => jax.Array, number[]][] = [
+      [(x, y) => x.add(y), [0, 1, 1, 1]],
+      [(x, y) => x.mul(y), [0, 0, 0, 1]],
+      [np.minimum, [0, 0, 0, 1]],
+      [np.maximum, [0, 1, 1, 1]],
+      [np.equal, [1, 0, 0, 1]],
+      [np.notEqual, [0, 1, 1, 0]],
+      [np.lessEqual, [1, 1, 0, 1]],
+      [(x, y) => np.stack([x, y]).all(0), [0, 0, 0, 1]],
+      [(x, y) => np.stack([x, y]).any(0), [0, 1, 1, 1]],
+    ];
+    for (const [operation, table] of tables) {
+      const result = await once(operation, bools([0, 0, 1, 1]), bools([0, 1, 0, 1]));
+      expect([result.dtype, list(result)]).toEqual(["bool", table]);
+    }
   });
 
   it("orders booleans, and keeps the order of equal values in a sort", async () => {

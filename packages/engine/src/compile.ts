@@ -306,7 +306,10 @@ function finish(
   // Inputs are known by their place in the arguments, e.g. "tokens" for the leaf 0.tokens, where that is unique.
   const places = paths.map((path) => path.split(".").slice(1).join("."));
   const isFree = (place: string) =>
-    place !== "" && !/^(v|c|in|out)\d+$/.test(place) && places.indexOf(place) === places.lastIndexOf(place);
+    place !== "" &&
+    !/^(v|c|in|out)\d+$/.test(place) &&
+    !outputPorts.some((port) => port.name === place) &&
+    places.indexOf(place) === places.lastIndexOf(place);
   const inputNames = inputs.map((input, i) => (isFree(places[i]) ? places[i] : input.name));
   inputs.forEach((input, i) => {
     renamed.set(input.name, inputNames[i]);

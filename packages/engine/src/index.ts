@@ -18,3 +18,4 @@ export {
   type Tree,
   zeros,
 } from "./tensor.js";
+export { withoutReferenceCounts } from "./trace.js";

@@ -145,7 +145,11 @@ function countedPrototypes(): Counted[] {
 
 let counted: Counted[] | undefined;
 
-function withoutReferenceCounts<Result>(body: () => Result): Result {
+/**
+ * Traces inside `body` may use each array as often as they like. `compile` does this by itself; with it, the same
+ * functions also run on jax-js's own jit: `jax.jit((...args) => withoutReferenceCounts(() => fn(...args)))`.
+ */
+export function withoutReferenceCounts<Result>(body: () => Result): Result {
   counted ??= countedPrototypes();
   const saved = counted.map((prototype) => ({
     prototype,

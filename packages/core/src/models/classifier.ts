@@ -44,7 +44,7 @@ export function featureBackbone(name: string, featureSize: number): Backbone {
 }
 
 /** Rows of inputs that go through a program at a time. */
-const PREDICTION_BATCH = 512;
+const PREDICTION_BATCH = 128;
 
 /** A compiled function of parameters and examples that is computed batch by batch. */
 export interface RowFunction<Params> {

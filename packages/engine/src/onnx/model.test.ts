@@ -203,8 +203,8 @@ describe("toOnnx", () => {
     expect(model.opsetImport).toEqual([{ domain: "", version: OPSET }]);
     expect(new Set(model.graph.node.map((node) => node.domain))).toEqual(new Set([""]));
     expect(model.graph.input.map(port)).toEqual([
-      { name: "in0", docString: "argument 0.embedding", type: dataTypes.float32, shape: [5, 4] },
-      { name: "in1", docString: "argument 0.out", type: dataTypes.float32, shape: [4, 5] },
+      { name: "embedding", docString: "argument 0.embedding", type: dataTypes.float32, shape: [5, 4] },
+      { name: "out", docString: "argument 0.out", type: dataTypes.float32, shape: [4, 5] },
       { name: "in2", docString: "argument 1", type: dataTypes.int32, shape: [2, 3] },
     ]);
     expect(model.graph.output.map(port).map(({ shape }) => shape)).toEqual([[], [5, 4], [4, 5]]);
@@ -212,8 +212,8 @@ describe("toOnnx", () => {
     const session = await ort.InferenceSession.create(bytes, { intraOpNumThreads: 1 });
     const feed = (tensor: Tensor) => new ort.Tensor(tensor.dtype, tensor.data, tensor.shape);
     const found = await session.run({
-      in0: feed(params.embedding),
-      in1: feed(params.out),
+      embedding: feed(params.embedding),
+      out: feed(params.out),
       in2: feed(tokens),
     });
     const [value, gradients] = await program.run(params, tokens);
@@ -222,6 +222,26 @@ describe("toOnnx", () => {
     expect(found.out2.data).toEqual(gradients.out.data);
     await session.release();
     await program.dispose();
+  });
+
+  it("names inputs by their place and outputs as asked, and no two tensors alike", async () => {
+    const pair = { w: new Tensor(Float32Array.of(1, 2)), v1: new Tensor(Float32Array.of(3, 4)) };
+    const program = await compile(
+      (a: { w: jax.Array; v1: jax.Array }, b: { logits: jax.Array }, c: { w: jax.Array }) => [
+        a.w.mul(a.v1).add(b.logits),
+        c.w,
+      ],
+      [pair, { logits: pair.w }, { w: pair.v1 }],
+      { outputNames: ["logits", "copied"] },
+    );
+    const { graph } = decode(program.toOnnx());
+    expect(graph.input.map(({ name }) => name)).toEqual(["in0", "in1", "in2", "in3"]);
+    expect(graph.output.map(({ name }) => name)).toEqual(["logits", "copied"]);
+    const [sum, copied] = await program.run({ v1: pair.v1, w: pair.w }, { logits: pair.w }, { w: pair.v1 });
+    expect([[...sum.data], [...copied.data]]).toEqual([
+      [4, 10],
+      [3, 4],
+    ]);
   });
 
   it("has no node or constant that the result does not need, and every name once", async () => {

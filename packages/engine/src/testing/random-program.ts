@@ -658,7 +658,8 @@ export class RandomProgram {
   /** A scalar that depends on every float result, with a weight of its own for each element. */
   loss(args: readonly jax.Array[], captured: readonly jax.Array[]): jax.Array {
     return this.apply(args, captured).reduce<jax.Array>((total, result) => {
-      const weights = np.cos(np.arange(result.size).astype(jax.DType.Float32).reshape(result.shape));
+      const numbers = Float32Array.from({ length: result.size }, (_, i) => Math.cos(i));
+      const weights = np.array(numbers, { shape: result.shape });
       return total.add(weights.mul(result.astype(jax.DType.Float32)).sum());
     }, np.zeros([]));
   }
