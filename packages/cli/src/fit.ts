@@ -5,12 +5,14 @@ import {
   encodeSafetensors,
   exportClassifier,
   namedTensors,
+  parseConfig,
   readClassification,
   report,
   runName,
   UserError,
   writeRun,
 } from "outgrow";
+import { newFolder } from "./new-folder.js";
 
 export interface FitOptions {
   text?: string[];
@@ -53,9 +55,9 @@ export async function fit(file: string, options: FitOptions, signal: AbortSignal
     supervision,
     pretraining: pretrainEpochs ? { epochs: pretrainEpochs } : undefined,
   });
-  const config = w2sg.ownDataSchema.parse(given);
+  const config = parseConfig(w2sg.ownDataSchema, given, "fit");
+  const folder = await newFolder(options.out ?? join("runs", runName("fit")));
   const data = await readClassification(file, { text, features, weak, truth, id, classes, header, format });
-  const folder = options.out ?? join("runs", runName("fit"));
 
   const started = performance.now();
   const progress = report.createProgress(process.stderr, { plan: w2sg.ownDataPlan(data, config) });

@@ -1,28 +1,36 @@
 #!/usr/bin/env node
+import { readFileSync } from "node:fs";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 
 // Heavy modules load in the commands that use them: --help must be quick.
 
+const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
+  version: string;
+};
+
 const program = new Command("outgrow")
   .description("Train models that outgrow their teachers: weak-to-strong learning, measured honestly.")
-  .version("0.1.0")
+  .version(version)
   .exitOverride()
   .showHelpAfterError("(outgrow COMMAND --help shows the options)");
 
 const wholeNumber =
   (least: number) =>
   (text: string): number => {
-    const value = Number(text);
-    if (!Number.isInteger(value) || value < least)
+    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+    if (!Number.isSafeInteger(value) || value < least)
       throw new InvalidArgumentError(`A whole number from ${least} on.`);
     return value;
   };
 
-const names = (text: string) =>
-  text
+const names = (text: string) => {
+  const listed = text
     .split(",")
     .map((name) => name.trim())
     .filter((name) => name !== "");
+  if (listed.length === 0) throw new InvalidArgumentError("Names, separated by commas.");
+  return listed;
+};
 
 program
   .command("start")
@@ -78,11 +86,13 @@ program
   .action(async (options) => (await import("./lists.js")).listMethods(options));
 
 const interrupted = new AbortController();
-process.once("SIGINT", () => {
-  interrupted.abort(new Error("interrupted"));
-  // A second Ctrl-C ends the process at once; nothing half-written has its final name.
-  process.once("SIGINT", () => process.exit(130));
-});
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.on(signal, () => {
+    // A second one ends the process at once; nothing half-written has its final name.
+    if (interrupted.signal.aborted) process.exit(130);
+    interrupted.abort(new Error("interrupted"));
+  });
+}
 
 try {
   await program.parseAsync();
@@ -90,7 +100,7 @@ try {
   process.exitCode = await explain(error);
 }
 
-/** Prints an error for the reader of a terminal and gives the exit code: 2 for a mistake, 1 for a failure, 130 for Ctrl-C. */
+/** Prints an error for the reader of a terminal and gives the exit code: 2 for a mistake, 1 for a failure, 130 when it was stopped. */
 async function explain(error: unknown): Promise<number> {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2; // commander has printed it
   if (interrupted.signal.aborted) {

@@ -1,7 +1,8 @@
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { w2sg } from "@outgrow/systems";
-import { report, runName, writeRun } from "outgrow";
+import { parseConfig, report, runName, writeRun } from "outgrow";
+import { newFolder } from "./new-folder.js";
 
 export interface StartOptions {
   worlds?: number;
@@ -17,8 +18,8 @@ export interface StartOptions {
 export async function start(options: StartOptions, signal: AbortSignal): Promise<void> {
   const { worlds, tasks, seed, full, json } = options;
   const given = { ...(full ? {} : w2sg.quickConfig), ...defined({ worlds, tasks, seed }) };
-  const config = w2sg.studySchema.parse(given);
-  const folder = options.out ?? join("runs", runName("w2sg"));
+  const config = parseConfig(w2sg.studySchema, given, "start");
+  const folder = await newFolder(options.out ?? join("runs", runName("w2sg")));
   const started = performance.now();
   const progress = report.createProgress(process.stderr, { plan: w2sg.plan(given) });
   let records: w2sg.StudentRecord[];

@@ -103,6 +103,46 @@ describe("a compiled function", () => {
     expect([chosen.dtype, list(chosen)]).toEqual(["bool", [1, 0, 0]]);
   });
 
+  it("multiplies what is repeated as often as it is repeated", async () => {
+    const repeated = (x: jax.Array) => np.broadcastTo(x, [3, 2]);
+    expect(list(await once((x) => repeated(x).prod(0), ints([7, -2])))).toEqual([343, -8]);
+    expect(
+      list(
+        await once(
+          (x) => repeated(x).prod(0),
+          floats([2], (i) => i - 1.5),
+        ),
+      ),
+    ).toEqual([-3.375, -0.125]);
+    expect(list(await once((x) => repeated(x).sum(0), ints([7, -2])))).toEqual([21, -6]);
+    expect(list(await once((x) => repeated(x).max(0), ints([7, -2])))).toEqual([7, -2]);
+  });
+
+  it("sums products along an axis of which each operand repeats a part, or both the same", async () => {
+    const [x, y] = [floats([4, 2, 1, 3, 1]), floats([5, 2, 3, 1, 1])];
+    const rows = (x: jax.Array, count: number) =>
+      np.broadcastTo(x, [count, 2, 3, 3, 2]).reshape([count, 2 * 3 * 3 * 2]);
+    const result = await once((x, y) => np.matmul(rows(x, 4), rows(y, 5).transpose()), x, y);
+    const expected = Array.from({ length: 20 }, (_, i) => {
+      const [row, column] = [Math.floor(i / 5), i % 5];
+      let sum = 0;
+      for (let a = 0; a < 2; a++) {
+        for (let b = 0; b < 3; b++) {
+          for (let c = 0; c < 3; c++) sum += 2 * x.data[6 * row + 3 * a + c] * y.data[6 * column + 3 * a + b];
+        }
+      }
+      return sum;
+    });
+    expect(result.shape).toEqual([4, 5]);
+    list(result).forEach((value, i) => {
+      expect(value).toBeCloseTo(expected[i], 4);
+    });
+  });
+
+  it("compares integers with numbers as integers", async () => {
+    expect(list(await once((x) => np.equal(x, 16777216), ints([16777216, 16777217])))).toEqual([1, 0]);
+  });
+
   it("computes with booleans by their truth tables", async () => {
     const tables: [(x: jax.Array, y: jax.Array) => jax.Array, number[]][] = [
       [(x, y) => x.add(y), [0, 1, 1, 1]],

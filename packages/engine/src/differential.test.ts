@@ -112,45 +112,26 @@ function disagreement(a: Outcome, b: Outcome, relative: number, absolute: number
   return Number.isNaN(worst.excess) ? { ...worst, excess: Infinity } : worst;
 }
 
-const direction = (k: number, i: number) => Math.sin(7 * i + k + 1);
-
-/** The arguments, moved along a fixed direction. */
-const moved = (sources: readonly Source[], distance: number): Source[] =>
+/** Arguments that differ by little more than rounding. */
+const nudged = (sources: readonly Source[]): Source[] =>
   sources.map((source, k) =>
     isFloat(source)
-      ? { ...source, data: (source.data as Float32Array).map((x, i) => x + distance * direction(k, i)) }
+      ? { ...source, data: (source.data as Float32Array).map((x, i) => x + 1e-5 * Math.sin(7 * i + k + 1)) }
       : source,
   );
-
-/**
- * Whether central differences of jax-js's own values speak for the compiled gradient and against that of jax-js: its
- * eager scatter reads beyond an array that is the first part of another.
- */
-function differencesSupport(program: RandomProgram, reference: Outcome, outcome: Outcome): boolean {
-  const floats = program.arguments.flatMap((source, k) => (isFloat(source) ? [k] : []));
-  const along = ({ gradients }: Outcome) =>
-    gradients.reduce(
-      (sum, gradient, n) => gradient.reduce((total, g, i) => total + g * direction(floats[n], i), sum),
-      0,
-    );
-  const step = 0.01;
-  const [ahead, behind] = [step, -step].map((h) => eagerly(program, moved(program.arguments, h)).value);
-  const slope = (ahead - behind) / (2 * step);
-  return Math.abs(along(outcome) - slope) < 0.1 * Math.abs(along(reference) - slope);
-}
 
 /** Whether rounding alone may change what comes out: near a step or a tie, or far outside the tame. */
 function isDelicate(program: RandomProgram, reference: Outcome): boolean {
   const all = [...reference.results, ...reference.gradients, [reference.value]].flat();
   if (all.some((x) => Math.abs(x) > 1e4)) return true;
-  return disagreement(reference, eagerly(program, moved(program.arguments, 1e-5)), 1e-3, 1e-3).excess > 1;
+  return disagreement(reference, eagerly(program, nudged(program.arguments)), 1e-3, 1e-3).excess > 1;
 }
 
 describe("random programs", () => {
   it(
     `give what jax-js gives, with gradients (${PROGRAMS} programs)`,
     async () => {
-      const counts = { compared: 0, delicate: 0, undefined: 0, corrected: 0, lines: 0 };
+      const counts = { compared: 0, delicate: 0, undefined: 0, lines: 0 };
       const used = new Map<string, number>();
       const programs = genomes(2, MAX_OPERATIONS).map((genome) => new RandomProgram(genome, MAX_OPERATIONS));
       await fc.assert(
@@ -169,14 +150,11 @@ describe("random programs", () => {
           counts.lines += program.lines.length;
           for (const kind of program.kinds) used.set(kind, (used.get(kind) ?? 0) + 1);
           const { excess, where } = disagreement(reference, outcome, 1e-4, 2e-5);
-          if (excess > 1 && where.startsWith("gradient") && differencesSupport(program, reference, outcome)) {
-            counts.corrected++;
-          } else if (excess > 1) throw new Error(`jax-js against compiled: ${where}`);
+          if (excess > 1) throw new Error(`jax-js against compiled: ${where}`);
         }),
         { numRuns: PROGRAMS, ...(SEED ? { seed: Number(SEED) } : {}) },
       );
       if (process.env.OUTGROW_PROGRAMS) console.info(counts, Object.fromEntries(used));
-      expect(counts.corrected).toBeLessThanOrEqual(0.02 * PROGRAMS);
       expect(counts.compared).toBeGreaterThan(0.7 * PROGRAMS);
     },
     60_000 + PROGRAMS * 1000,

@@ -1,5 +1,5 @@
 import { mkdir, writeFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import { commitFolder } from "../files.js";
 import { type Figure, type Report, renderReport, writeFigures } from "../report/index.js";
 
@@ -33,8 +33,10 @@ export async function writeRun(
       await mkdir(join(staging, "figures"));
       await writeFigures([...figures], join(staging, "figures"), (path, content) => writeFile(path, content));
       for (const [path, content] of Object.entries(files)) {
-        await mkdir(join(staging, path, ".."), { recursive: true });
-        await writeFile(join(staging, path), content);
+        const file = join(staging, path);
+        if (relative(staging, file).startsWith("..")) throw new TypeError(`"${path}" is not in the folder.`);
+        await mkdir(dirname(file), { recursive: true });
+        await writeFile(file, content);
       }
     },
     { signal },

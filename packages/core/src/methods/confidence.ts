@@ -39,7 +39,7 @@ export function confidenceLoss({ schedule, maximum, warmup }: ConfidenceConfig):
     const own = lax.stopGradient(nn.softmax(logits, -1));
     const hardened = logits.shape[1] === 2 ? hardenAtThreshold(own, targets) : hardenAtMaximum(own);
     const grown = schedule === "official-code" ? progress.mul(maximum) : progress.mul(maximum / warmup);
-    const weight = np.where(progress.less(warmup), grown, maximum);
+    const weight = np.where(progress.lessEqual(warmup), grown, maximum);
     return crossEntropy(logits, targets.mul(weight.neg().add(1)).add(hardened.mul(weight)));
   };
 }

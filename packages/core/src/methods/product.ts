@@ -11,7 +11,8 @@ export interface ProductConfig {
 /** Cross-entropy with the target `r ∝ p^own q^weak`, which carries no gradient (EleutherAI, weak-to-strong, 2024). */
 export function productLoss({ own, weak }: ProductConfig): StudentLoss {
   return (logits, targets, _progress) => {
-    const logWeak = np.log(np.maximum(targets, 1e-20));
+    // A class that the weak label excludes stays excluded, however sure the student is of it.
+    const logWeak = np.where(targets.greater(0), np.log(np.maximum(targets, 1e-37)), -1e30);
     const combined = nn.logSoftmax(logits, -1).mul(own).add(logWeak.mul(weak));
     return crossEntropy(logits, lax.stopGradient(nn.softmax(combined, -1)));
   };

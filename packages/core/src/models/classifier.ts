@@ -60,7 +60,7 @@ export async function compileRows<Params, Traced>(
   params: Params,
   example: Columns,
 ): Promise<RowFunction<Params>> {
-  const rows = Math.min(PREDICTION_BATCH, Object.values(example)[0].shape[0]);
+  const rows = Math.max(1, Math.min(PREDICTION_BATCH, Object.values(example)[0].shape[0]));
   const program = await compile(
     fn as (params: never, batch: Batch) => JaxArray,
     [params, take(example, 0, rows)] as never,

@@ -1,5 +1,5 @@
 import { type Array as JaxArray, nn, numpy as np } from "@jax-js/jax";
-import { compile, type Tensor } from "@outgrow/engine";
+import { compile, Tensor } from "@outgrow/engine";
 import { type Batch, type Columns, selectRows } from "../data/columns.js";
 import { type Backbone, type ClassifierParams, classifierLogits } from "./classifier.js";
 
@@ -26,8 +26,8 @@ export async function exportClassifier(
 
 /** A tree of tensors as constants of the traced function that this is called in. */
 function asArrays(tree: unknown): unknown {
-  if (tree && typeof tree === "object" && "data" in tree) {
-    const { data, shape, dtype } = tree as Tensor;
+  if (tree instanceof Tensor) {
+    const { data, shape, dtype } = tree;
     return np.array(data as Float32Array<ArrayBuffer>, { shape: [...shape], dtype: dtype as never });
   }
   if (Array.isArray(tree)) return tree.map(asArrays);

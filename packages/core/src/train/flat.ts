@@ -1,11 +1,11 @@
 import { type Array as JaxArray, numpy as np, tree } from "@jax-js/jax";
-import { Tensor } from "@outgrow/engine";
+import { namedLeaves, Tensor } from "@outgrow/engine";
 
 /** A tree of tensors as one vector, and back, inside and outside of traced functions. */
 export interface FlatTree<T> {
   /** Number of elements in all leaves together. */
   readonly size: number;
-  /** All leaves in order, one after another: `[size]`. */
+  /** All leaves, one after another in the order of the example's: `[size]`. Throws where the tree is not of its form. */
   flatten(value: T): Tensor;
   unflatten(vector: Tensor): T;
   /** `flatten` inside a traced function, of a tree of arrays. */
@@ -26,16 +26,24 @@ export function flatTree<T>(example: T): FlatTree<T> {
       throw new TypeError("flatTree takes trees of float32 tensors.");
     }
   }
+  const paths = namedLeaves(example as never, isTensor).map(([path]) => path);
   const lengths = leaves.map((leaf) => leaf.data.length);
   const offsets = lengths.map((_, i) => lengths.slice(0, i).reduce((sum, n) => sum + n, 0));
   const size = lengths.reduce((sum, n) => sum + n, 0);
   return {
     size,
     flatten(value) {
-      const [given] = tree.flatten(value as never);
+      // By name, because the keys of an object may come in any order.
+      const given = new Map(namedLeaves(value as never, isTensor));
+      if (given.size !== leaves.length)
+        throw new TypeError(`${given.size} tensors, expected ${leaves.length}.`);
       const vector = new Float32Array(size);
-      (given as unknown as Tensor[]).forEach((leaf, i) => {
-        vector.set(leaf.data as Float32Array, offsets[i]);
+      leaves.forEach(({ shape }, i) => {
+        const leaf = given.get(paths[i]);
+        if (leaf?.dtype !== "float32" || leaf.shape.join() !== shape.join()) {
+          throw new TypeError(`The tensor "${paths[i]}" must be float32[${shape}].`);
+        }
+        vector.set(leaf.data, offsets[i]);
       });
       return new Tensor(vector);
     },
@@ -59,3 +67,5 @@ export function flatTree<T>(example: T): FlatTree<T> {
     },
   };
 }
+
+const isTensor = (node: unknown): node is Tensor => node instanceof Tensor;

@@ -55,13 +55,9 @@ export async function pretrainFeatureModel(
       return error.mul(error).mean();
     },
   });
-  const trained = await trainer.fit(params, data, {
-    epochs,
-    learningRate,
-    random: random.stream("order"),
-    ...fit,
-  });
-  await trainer.dispose();
+  const trained = await trainer
+    .fit(params, data, { epochs, learningRate, random: random.stream("order"), ...fit })
+    .finally(() => trainer.dispose());
   return {
     name: `MLP ${width}`,
     body: { hidden: trained.params.hidden },

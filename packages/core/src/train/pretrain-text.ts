@@ -1,4 +1,4 @@
-import { type Array as JaxArray, nn } from "@jax-js/jax";
+import { type Array as JaxArray, nn, numpy as np } from "@jax-js/jax";
 import { Tensor } from "@outgrow/engine";
 import { type Tokenizer, trainBpe } from "../data/bpe.js";
 import type { Columns } from "../data/columns.js";
@@ -40,7 +40,7 @@ export const textPretrainingDefaults: TextPretraining = {
   width: 128,
   layers: 2,
   heads: 4,
-  epochs: 8,
+  epochs: 6,
   batchSize: 32,
   learningRate: 2e-3,
   weightDecay: 0.01,
@@ -55,7 +55,7 @@ export interface TextModel {
   config: TransformerConfig;
   /** Mean of the hidden states over a text's tokens: `[batch, width]` of `tokens` and `mask`. */
   backbone: Backbone;
-  /** int32 tokens and float32 mask, both `[texts, contextLength]`. */
+  /** int32 tokens and float32 mask, both `[texts, contextLength]`. Throws UserError where a text is empty. */
   encode(texts: readonly string[]): Columns;
   /** Number of weights. */
   parameters: number;
@@ -77,9 +77,13 @@ export async function pretrainTextModel(
     vocabularySize: options.vocabularySize,
     specialTokens: [PADDING],
   });
-  const encoded = texts.map((text) => tokenizer.encode(text));
-  const empty = encoded.findIndex((ids) => ids.length === 0);
-  if (empty !== -1) throw new UserError(`text ${empty} (counted from 0) has no tokens`);
+  const tokenize = (given: readonly string[]) =>
+    given.map((text, i) => {
+      const ids = tokenizer.encode(text);
+      if (ids.length === 0) throw new UserError(`text ${i} (counted from 0) has no tokens`);
+      return ids;
+    });
+  const encoded = tokenize(texts);
   const lengths = encoded.map((ids) => ids.length).sort((a, b) => a - b);
   const covering = lengths[Math.ceil(options.coverage * lengths.length) - 1];
   const contextLength = Math.min(options.contextLength, Math.ceil(covering / 8) * 8);
@@ -92,12 +96,7 @@ export async function pretrainTextModel(
     causal: true,
   };
   const padding = tokenizer.specialTokens[PADDING];
-  const encode = (given: readonly string[]) =>
-    pad(
-      given.map((text) => tokenizer.encode(text)),
-      contextLength,
-      padding,
-    );
+  const encode = (given: readonly string[]) => pad(tokenize(given), contextLength, padding);
 
   const columns = pad(encoded, contextLength, padding);
   const initial = initTransformer(config, random.stream("init"));
@@ -113,19 +112,21 @@ export async function pretrainTextModel(
       const counted = mask.slice([], [1, contextLength]);
       const logProbs = nn.logSoftmax(tokenLogits(params, states), -1);
       const own = logProbs.mul(nn.oneHot(next, config.vocabularySize)).sum(-1);
-      return own.mul(counted).sum().div(counted.sum()).neg();
+      // Texts of a single token have nothing to predict.
+      return own.mul(counted).sum().div(np.maximum(counted.sum(), 1)).neg();
     },
   });
   const { learningRate, warmup } = options;
-   const { params } = await trainer.fit(initial, columns, {
-    epochs: options.epochs,
-    learningRate,
-    schedule: { warmup },
-    random: random.stream("order"),
-    ...fit,
-  });
+  const { params } = await trainer
+    .fit(initial, columns, {
+      epochs: options.epochs,
+      learningRate,
+      schedule: { warmup },
+      random: random.stream("order"),
+      ...fit,
+    })
+    .finally(() => trainer.dispose());
   const parameters = trainer.flat.size;
-  await trainer.dispose();
   const cut = lengths.filter((length) => length > contextLength).length;
   return { tokenizer, config, backbone: textBackbone(config, params), encode, parameters, cut };
 }

@@ -1,11 +1,13 @@
+import { createHash } from "node:crypto";
 import { type Array as JaxArray, valueAndGrad } from "@jax-js/jax";
 import { type CarryProgram, compileStep, scalar, Tensor } from "@outgrow/engine";
+import { z } from "zod";
 import type { Batch, Columns } from "../data/columns.js";
 import { UserError } from "../errors.js";
 import type { Random } from "../random.js";
 import { type FlatTree, flatTree } from "./flat.js";
 import { type AdamWConfig, type AdamWState, adamW, adamWDefaults } from "./optimizer.js";
-import { loadCheckpoint, saveCheckpoint } from "./safetensors.js";
+import { encodeSafetensors, loadCheckpoint, namedTensors, saveCheckpoint } from "./safetensors.js";
 import { type Schedule, scheduleDefaults, scheduleFactor } from "./schedule.js";
 
 /**
@@ -52,14 +54,17 @@ export interface FitOptions {
     /** Validations without a better score after which training stops. Default: never. */
     patience?: number;
   };
-  /** Keeps a file from which training goes on, with the same bits, after an interruption. */
+  /**
+   * Keeps a file from which training goes on, with the same bits, after an interruption. A file of a training with
+   * other data, settings or seed is refused.
+   */
   checkpoint?: { path: string; every: number; resume: boolean };
   signal?: AbortSignal;
 }
 
 export interface FitResult<P> {
   params: P;
-  /** Training loss of every step. */
+  /** Training loss of every step that was taken. */
   losses: Float32Array;
   /** Scores by step, where there was validation. */
   validation: { step: number; score: number }[];
@@ -121,6 +126,7 @@ export async function createTrainer<P, Traced>(spec: TrainerSpec<P, Traced>): Pr
     dispose: () => program.dispose(),
     async fit(params, data, options) {
       const { epochs, learningRate, random, validation, checkpoint, signal } = options;
+      const { every, patience } = validation ?? {};
       const schedule = { ...scheduleDefaults, ...options.schedule };
       const stepsPerEpoch = Math.floor(count / batchSize);
       const totalSteps = Math.round(stepsPerEpoch * epochs);
@@ -131,21 +137,38 @@ export async function createTrainer<P, Traced>(spec: TrainerSpec<P, Traced>): Pr
         score: Number.NEGATIVE_INFINITY,
         parameters: undefined as Tensor | undefined,
       };
-      let firstStep = 0;
+      let done = 0;
+      const diverged = (what: string) =>
+        new UserError(`training of "${name}" diverged: ${what} at step ${done} of ${totalSteps}`, {
+          hint: "Lower the learning rate, or look for extreme values in the inputs.",
+          exitCode: 1,
+        });
+      const finiteParameters = () => {
+        const { parameters } = program.carry();
+        if (!parameters.data.every(Number.isFinite)) throw diverged("some parameters are not finite");
+        return parameters;
+      };
 
       program.setCarry(initial(params));
+      const training = checkpoint
+        ? digest({ data, parameters: flat.flatten(params) }, [
+            [name, optimizer, batchSize, epochs, learningRate, schedule, every, patience],
+            random.stream("checkpoint").uniform(), // tells seeds apart
+          ])
+        : "";
       const saved = checkpoint?.resume
-        ? await loadProgress(checkpoint.path, initial(params), losses)
+        ? await loadProgress(checkpoint.path, training, initial(params), losses)
         : undefined;
       if (saved) {
         program.setCarry(saved.carry);
-        firstStep = saved.step;
+        done = saved.step;
         losses.set(saved.losses);
         history.push(...saved.history);
         best = saved.best;
       }
 
       let order = new Int32Array();
+      const firstStep = done;
       for (let step = firstStep; step < totalSteps; step++) {
         signal?.throwIfAborted();
         const within = step % stepsPerEpoch;
@@ -156,38 +179,31 @@ export async function createTrainer<P, Traced>(spec: TrainerSpec<P, Traced>): Pr
         const rows = new Tensor(order.slice(within * batchSize, (within + 1) * batchSize));
         const rate = scalar(learningRate * scheduleFactor(schedule, step, totalSteps));
         const value = (await program.run(rows, rate, scalar(step / totalSteps), data)).item();
-        if (!Number.isFinite(value)) {
-          throw new UserError(
-            `training of "${name}" diverged: the loss is ${value} at step ${step + 1} of ${totalSteps}`,
-            {
-              hint: "Lower the learning rate, or look for extreme values in the inputs.",
-              exitCode: 1,
-            },
-          );
-        }
+        done = step + 1;
+        if (!Number.isFinite(value)) throw diverged(`the loss is ${value}`);
         losses[step] = value;
-        options.onStep?.({ step: step + 1, totalSteps, loss: value });
+        options.onStep?.({ step: done, totalSteps, loss: value });
 
-        if (validation && ((step + 1) % validation.every === 0 || step + 1 === totalSteps)) {
-          const { parameters } = program.carry();
+        if (validation && (done % validation.every === 0 || done === totalSteps)) {
+          const parameters = finiteParameters();
           const score = await validation.score(parameters);
-          history.push({ step: step + 1, score });
-          if (score > best.score) best = { step: step + 1, score, parameters };
+          if (!Number.isFinite(score)) throw diverged(`the validation score is ${score}`);
+          history.push({ step: done, score });
+          if (score > best.score) best = { step: done, score, parameters };
           const since = history.filter((entry) => entry.step > best.step).length;
-          if (validation.patience !== undefined && since >= validation.patience) break;
+          if (patience !== undefined && since >= patience) break;
         }
-        if (checkpoint && (step + 1) % checkpoint.every === 0) {
-          await saveProgress(checkpoint.path, {
-            carry: program.carry(),
-            step: step + 1,
-            losses,
-            history,
-            best,
-          });
+        if (checkpoint && done % checkpoint.every === 0) {
+          const carry = program.carry();
+          await saveProgress(checkpoint.path, training, { carry, step: done, losses, history, best });
         }
       }
-      const parameters = best.parameters ?? program.carry().parameters;
-      return { params: flat.unflatten(parameters), losses, validation: history, bestStep: best.step };
+      return {
+        params: flat.unflatten(best.parameters ?? finiteParameters()),
+        losses: losses.slice(0, done),
+        validation: history,
+        bestStep: best.step,
+      };
     },
   };
 }
@@ -213,18 +229,27 @@ interface Progress {
   best: { step: number; score: number; parameters: Tensor | undefined };
 }
 
-async function saveProgress(path: string, { carry, step, losses, history, best }: Progress): Promise<void> {
-  const tree = { carry, best: best.parameters ?? carry.parameters, losses: new Tensor(losses) };
-  await saveCheckpoint(path, tree, {
-    step: String(step),
-    history: JSON.stringify(history),
-    best: JSON.stringify(best.parameters ? { step: best.step, score: best.score } : null),
-  });
+/** Of the settings and of the tensors' names, shapes and bits. */
+function digest(tensors: object, settings: unknown): string {
+  const named = Object.fromEntries(namedTensors(tensors));
+  const bytes = encodeSafetensors(named, { settings: JSON.stringify(settings) });
+  return createHash("sha256").update(bytes).digest("hex");
 }
 
-/** What a checkpoint holds, or undefined where there is none yet. */
+async function saveProgress(
+  path: string,
+  training: string,
+  { carry, step, losses, history, best: { parameters, ...best } }: Progress,
+): Promise<void> {
+  const tree = { carry, best: parameters ?? carry.parameters, losses: new Tensor(losses) };
+  const progress = { training, step, history, best: parameters ? best : null };
+  await saveCheckpoint(path, tree, { progress: JSON.stringify(progress) });
+}
+
+/** What a checkpoint of this training holds, or undefined where there is none yet. */
 async function loadProgress(
   path: string,
+  training: string,
   like: Carry<Tensor>,
   losses: Float32Array,
 ): Promise<Progress | undefined> {
@@ -236,14 +261,34 @@ async function loadProgress(
   });
   if (!saved) return undefined;
   const { tree, metadata } = saved;
-  const best = JSON.parse(metadata.best) as { step: number; score: number } | null;
+  const { step, history, best } = parseProgress(path, training, metadata.progress, losses.length);
   return {
     carry: tree.carry,
-    step: Number(metadata.step),
+    step,
     losses: tree.losses.data as Float32Array,
-    history: JSON.parse(metadata.history),
+    history,
     best: best
       ? { ...best, parameters: tree.best }
       : { step: losses.length, score: Number.NEGATIVE_INFINITY, parameters: undefined },
   };
+}
+
+function parseProgress(path: string, training: string, text: string | undefined, totalSteps: number) {
+  const step = z.int().min(1).max(totalSteps);
+  const scored = z.object({ step, score: z.number() });
+  const schema = z.object({
+    training: z.literal(training),
+    step,
+    history: z.array(scored),
+    best: scored.nullable(),
+  });
+  try {
+    return schema.parse(JSON.parse(text ?? ""));
+  } catch (cause) {
+    throw new UserError("is not a checkpoint of this training: its data, settings or seed differ", {
+      place: { file: path },
+      hint: "To train from the start, remove the file or choose another path.",
+      cause,
+    });
+  }
 }

@@ -235,6 +235,13 @@ function einsum(pattern: string, x: jax.Array, y: jax.Array): jax.Array {
   return np.einsum(x, a, y, b, out);
 }
 
+/**
+ * The array as it is, for the sake of two faults of jax-js run line by line: the scatter in the gradient of a gather
+ * reads on beyond an array that is the first part of another, and comparisons are false in padding. Both need an array
+ * that is only a view of another, which a product is not. Tracing drops the product.
+ */
+const fresh = (x: jax.Array) => x.mul(x.dtype === "bool" ? np.array(true) : 1);
+
 /** Indices below `limit` from integers. */
 const indices = (x: jax.Array, limit: number) =>
   np.minimum(np.abs(x), np.array(limit - 1, { dtype: jax.DType.Int32 }));
@@ -376,7 +383,7 @@ const makers: Record<string, Maker> = {
   }),
   pad: unary(any, 1, ({ shape }, draws) => {
     const width = shape.map((): [number, number] => [draws.below(2), draws.below(2)]);
-    return [`pad($, ${js(width)})`, (x) => np.pad(x, width)];
+    return [`pad($, ${js(width)})`, (x) => fresh(np.pad(x, width))];
   }),
   slice: unary(any, 1, ({ shape }, draws) => {
     const parts = shape.map((length): number | [number, number] => {
@@ -425,7 +432,7 @@ const makers: Record<string, Maker> = {
   sort: unary(number, 1, ({ shape }, draws) => {
     const axis = draws.below(shape.length);
     return draws.below(2)
-      ? [`sort($, ${axis})`, (x) => np.sort(x, axis)]
+      ? [`sort($, ${axis})`, (x) => fresh(np.sort(x, axis))]
       : [`argsort($, ${axis})`, (x) => np.argsort(x, axis)];
   }),
   argmax: unary(number, 1, ({ shape }, draws) => {
@@ -441,13 +448,13 @@ const makers: Record<string, Maker> = {
       const list = [0, shape[axis] - 1, 0];
       return {
         text: `take(v${x}, ${js(list)}, ${axis})`,
-        run: (v) => np.take(v(x), np.array(list, { dtype: jax.DType.Int32 }), axis),
+        run: (v) => fresh(np.take(v(x), np.array(list, { dtype: jax.DType.Int32 }), axis)),
       };
     }
     if (shape.length - 1 + slots[i].shape.length > 5) return null;
     return {
       text: `take(v${x}, indices(v${i}), ${axis})`,
-      run: (v) => np.take(v(x), indices(v(i), shape[axis]), axis),
+      run: (v) => fresh(np.take(v(x), indices(v(i), shape[axis]), axis)),
     };
   },
   "take along an axis": (slots, draws) => {
@@ -463,13 +470,13 @@ const makers: Record<string, Maker> = {
     if (fits.length === 0 || draws.below(2)) {
       return {
         text: `takeAlongAxis(v${x}, argsort(v${x}, ${axis}), ${axis})`,
-        run: (v) => np.takeAlongAxis(v(x), np.argsort(v(x).astype(jax.DType.Float32), axis), axis),
+        run: (v) => fresh(np.takeAlongAxis(v(x), np.argsort(v(x).astype(jax.DType.Float32), axis), axis)),
       };
     }
     const i = draws.pick(fits);
     return {
       text: `takeAlongAxis(v${x}, indices(v${i}), ${axis})`,
-      run: (v) => np.takeAlongAxis(v(x), indices(v(i), shape[axis]), axis),
+      run: (v) => fresh(np.takeAlongAxis(v(x), indices(v(i), shape[axis]), axis)),
     };
   },
   "index with two arrays": (slots, draws) => {
@@ -485,7 +492,9 @@ const makers: Record<string, Maker> = {
       text: `v${x}.slice(${leading ? "[], " : ""}indices(v${i}),${gap ? " []," : ""} indices(v${j}))`,
       run: (v) => {
         const index = [indices(v(i), shape[first]), indices(v(j), shape[second])];
-        return v(x).slice(...(leading ? [[] as []] : []), index[0], ...(gap ? [[] as []] : []), index[1]);
+        return fresh(
+          v(x).slice(...(leading ? [[] as []] : []), index[0], ...(gap ? [[] as []] : []), index[1]),
+        );
       },
     };
   },
@@ -498,13 +507,13 @@ const makers: Record<string, Maker> = {
     const table: Record<string, (row: jax.Array) => jax.Array> = {
       "softmax(row) - sum(row)": (row) => nn.softmax(row.ref.reshape([-1]), 0).sub(row.sum()),
       "row[0] * row": (row) => row.ref.reshape([-1]).slice(0).mul(row),
-      "sort(row)": (row) => np.sort(row.reshape([-1])),
+      "sort(row)": (row) => fresh(np.sort(row.reshape([-1]))),
       "grad(sum(sin(row) row))": (row) => pointwise["grad(sum(sin(x) * x))"](row),
       "outer(row, row)": (row) => np.outer(row.ref.reshape([-1]), row.reshape([-1])),
-      "pad(row)": (row) => np.pad(row.reshape([-1]), [[1, 0]]),
+      "pad(row)": (row) => fresh(np.pad(row.reshape([-1]), [[1, 0]])),
       "row[[0, 0, last]]": (row) => {
         const last = size(row.shape) - 1;
-        return np.take(row.reshape([-1]), np.array([0, 0, last], { dtype: jax.DType.Int32 }), 0);
+        return fresh(np.take(row.reshape([-1]), np.array([0, 0, last], { dtype: jax.DType.Int32 }), 0));
       },
     };
     const name = draws.pick(Object.keys(table));

@@ -51,7 +51,7 @@ export async function pretrain(
   world: LatentFeaturesWorld,
   { width, samples, epochs }: Rung,
   random: Random,
-  onFraction: (fraction: number) => void,
+  onStep: (fraction: number, loss: number) => void,
 ): Promise<Backbone> {
   const { latents, inputs } = world.inputs(samples, random.stream("inputs"));
   const columns = {
@@ -74,7 +74,7 @@ export async function pretrain(
     epochs,
     learningRate,
     random: random.stream("order"),
-    onStep: ({ step, totalSteps }) => onFraction(step / totalSteps),
+    onStep: ({ step, totalSteps, loss }) => onStep(step / totalSteps, loss),
   });
   await trainer.dispose();
   return asBackbone(rungName(width), { hidden: result.params.hidden }, width);

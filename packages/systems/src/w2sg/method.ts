@@ -68,6 +68,8 @@ export class Workshop {
   constructor(
     readonly classes: number,
     readonly recipe: Recipe,
+    /** Aborting it stops a training at its next step. */
+    readonly signal?: AbortSignal,
   ) {}
 
   /** Step 3 and 4 of the card: weak soft labels for the transfer split from a model trained on the truth. */
@@ -130,7 +132,7 @@ export class Workshop {
       this.finetuners.get(key) ??
       createFinetuner({ backbone, classes: this.classes, inputs, loss, batchSize });
     this.finetuners.set(key, created);
-    const options: FinetuneOptions = { epochs, learningRate, schedule, random };
+    const options: FinetuneOptions = { epochs, learningRate, schedule, random, signal: this.signal };
     return (await (await created).fit(backbone, inputs, targets, options)).params;
   }
 

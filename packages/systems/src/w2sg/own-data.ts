@@ -40,17 +40,16 @@ import {
 } from "outgrow";
 import { z } from "zod";
 import { type Comparison, compare } from "./compare.js";
+import { count, distinct } from "./fields.js";
 import type { Recipe } from "./method.js";
-
-const count = z.int().min(1);
 
 export const ownDataSchema = z.strictObject({
   seed: z.int().min(0).default(0),
   /** Repetitions with other splits, supervisors and orders of training. */
   seeds: count.default(3),
-  methods: z.array(z.string()).min(1).default(["naive", "confidence"]),
+  methods: distinct(z.string(), "method").default(["naive", "confidence"]),
   /** Rows that nobody trains on. Default: a fifth of the rows that have truth (weak labels, without truth), at most 2,000. */
-  test: count.optional(),
+  test: z.int().min(2).optional(),
   /** Rows whose truth trains the weak supervisor, where no weak labels are given. Default: 4 %, at least 10 a class. */
   supervision: count.optional(),
   /** Share of the student's rows that are held out, with their weak labels, to choose the pass to keep. */
@@ -61,9 +60,9 @@ export const ownDataSchema = z.strictObject({
 });
 export type OwnDataConfig = z.output<typeof ownDataSchema>;
 
-/** All weights are finetuned: 3 passes over texts, 10 over rows of features. */
+/** All weights are finetuned: 2 passes over texts, 10 over rows of features. */
 export const ownDataRecipes: Record<"text" | "features", Recipe> = {
-  text: { epochs: 3, batchSize: 32, learningRate: 5e-4, schedule: { warmup: 0.1 } },
+  text: { epochs: 2, batchSize: 32, learningRate: 5e-4, schedule: { warmup: 0.1 } },
   features: { epochs: 10, batchSize: 64, learningRate: 1e-3, schedule: { warmup: 0.1 } },
 };
 
@@ -137,7 +136,13 @@ export async function fitOwnData(
   const random = createRandom(config.seed).stream("own data");
   const classes = data.classes.length;
   const recipe = ownDataRecipes[data.inputs.kind];
-  drawParts(data, config, random.stream("seed", 0)); // refuses sizes that cannot be before any long work
+  const repetition = (index: number) => {
+    const parts = drawParts(data, config, random.stream("seed", index));
+    const { labels: weak, source } = weakLabels(data, parts);
+    checkSoftLabels(weak, data.ids);
+    return { parts, weak, source };
+  };
+  const beginning = repetition(0); // before the long work: what cannot be is refused here
 
   const stage = progress.begin(PRETRAINING);
   const strong = await pretrainStudent(data, config, random.stream("pretraining"), {
@@ -151,117 +156,136 @@ export async function fitOwnData(
   const records: OwnRecord[] = [];
   const warnings: string[] = [];
   let first: Pick<OwnDataResult, "parts" | "student" | "weak" | "weakSource"> | undefined;
-  for (let index = 0; index < config.seeds; index++) {
-    const own = random.stream("seed", index);
-    const seedProgress = progress.begin(seedStage(index));
-    const parts = drawParts(data, config, own);
-    const { labels: weak, source } = weakLabels(data, parts);
-    checkSoftLabels(weak, data.ids);
-    const rowsOf = (labels: SoftLabels, rows: Int32Array) => selectLabels(labels, rows);
-    if (index === 0) warnings.push(...mildWarnings(rowsOf(weak, parts.transfer)));
-    const weakTest = rowsOf(weak, parts.test);
+  try {
+    for (let index = 0; index < config.seeds; index++) {
+      const own = random.stream("seed", index);
+      const seedProgress = progress.begin(seedStage(index));
+      const { parts, weak, source } = index === 0 ? beginning : repetition(index);
+      const rowsOf = (labels: SoftLabels, rows: Int32Array) => selectLabels(labels, rows);
+      if (index === 0) warnings.push(...mildWarnings(rowsOf(weak, parts.transfer)));
+      const weakTest = rowsOf(weak, parts.test);
 
-    const trainings = chosen.length + (data.truth ? 1 : 0);
-    let trained = 0;
-    const train = async (
-      name: string,
-      method: Method,
-      labels: SoftLabels,
-      rows: Parts,
-    ): Promise<ClassifierParams> => {
-      const inputs = selectRows(strong.inputs, rows.transfer);
-      const targets = rowsOf(labels, rows.transfer);
-      const key = `${method.name} ${rows.transfer.length}`;
-      const created =
-        bench.get(key) ??
-        createFinetuner({
-          backbone: strong.backbone,
-          classes,
-          inputs,
-          loss: method.loss(targets, recipe.batchSize),
-          batchSize: recipe.batchSize,
+      const trainings = chosen.length + (data.truth ? 1 : 0);
+      let trained = 0;
+      const train = async (
+        name: string,
+        method: Method,
+        labels: SoftLabels,
+        rows: Parts,
+      ): Promise<ClassifierParams> => {
+        const inputs = selectRows(strong.inputs, rows.transfer);
+        const targets = rowsOf(labels, rows.transfer);
+        const key = `${method.name} ${rows.transfer.length}`;
+        const created =
+          bench.get(key) ??
+          createFinetuner({
+            backbone: strong.backbone,
+            classes,
+            inputs,
+            loss: method.loss(targets, recipe.batchSize),
+            batchSize: recipe.batchSize,
+          });
+        bench.set(key, created);
+        const { epochs, learningRate, schedule } = recipe;
+        const { params } = await (await created).fit(strong.backbone, inputs, targets, {
+          epochs,
+          learningRate,
+          schedule,
+          signal,
+          random: own.stream("order"),
+          validation: {
+            inputs: selectRows(strong.inputs, rows.validation),
+            labels: rowsOf(labels, rows.validation),
+          },
+          onStep: ({ step, totalSteps, loss }) =>
+            seedProgress.update(
+              (trained + step / totalSteps) / trainings,
+              `${name}, loss ${loss.toFixed(3)}`,
+            ),
         });
-      bench.set(key, created);
-      const { epochs, learningRate, schedule } = recipe;
-      const { params } = await (await created).fit(strong.backbone, inputs, targets, {
-        epochs,
-        learningRate,
-        schedule,
-        signal,
-        random: own.stream("order"),
-        validation: {
-          inputs: selectRows(strong.inputs, rows.validation),
-          labels: rowsOf(labels, rows.validation),
-        },
-        onStep: ({ step, totalSteps, loss }) =>
-          seedProgress.update((trained + step / totalSteps) / trainings, `${name}, loss ${loss.toFixed(3)}`),
-      });
-      trained++;
-      return params;
-    };
+        trained++;
+        return params;
+      };
 
-    let ceiling: SoftLabels | undefined;
-    let truth: Int32Array | undefined;
-    if (data.truth) {
-      const known = data.truth;
-      truth = Int32Array.from(parts.test, (row) => known[row]);
-      const truthful = {
-        ...parts,
-        transfer: withTruth(known, parts.transfer),
-        validation: withTruth(known, parts.validation),
-      };
-      // A ceiling from fewer examples than the student's would not be its ceiling.
-      if (truthful.transfer.length === parts.transfer.length && truthful.validation.length > 0) {
-        const golden = oneHot(
-          known.map((label) => Math.max(0, label)),
-          classes,
-        );
-        ceiling = await predict(
-          await train("ceiling", naive, golden, truthful),
-          selectRows(strong.inputs, parts.test),
-        );
+      let ceiling: SoftLabels | undefined;
+      let truth: Int32Array | undefined;
+      if (data.truth) {
+        const known = data.truth;
+        truth = Int32Array.from(parts.test, (row) => known[row]);
+        const truthful = {
+          ...parts,
+          transfer: withTruth(known, parts.transfer),
+          validation: withTruth(known, parts.validation),
+        };
+        // A ceiling from fewer examples than the student's would not be its ceiling.
+        if (truthful.transfer.length === parts.transfer.length && truthful.validation.length > 0) {
+          const golden = oneHot(
+            known.map((label) => Math.max(0, label)),
+            classes,
+          );
+          ceiling = await predict(
+            await train("ceiling", naive, golden, truthful),
+            selectRows(strong.inputs, parts.test),
+          );
+        }
       }
+      for (const method of chosen) {
+        const params = await train(method.name, method, weak, parts);
+        const test = await predict(params, selectRows(strong.inputs, parts.test));
+        const [own, weakHard] = [hardLabels(test), hardLabels(weakTest)];
+        records.push({
+          seedIndex: index,
+          method: method.name,
+          agreementWithWeak: own.filter((label, i) => label === weakHard[i]).length / own.length,
+          ...(truth ? compare(truth, { weak: weakTest, student: test, ceiling }) : {}),
+        });
+        first ??= {
+          parts,
+          weak,
+          weakSource: source,
+          student: { backbone: strong.backbone, params, predictions: await predict(params, strong.inputs) },
+        };
+      }
+      seedProgress.done();
     }
-    for (const method of chosen) {
-      const params = await train(method.name, method, weak, parts);
-      const test = await predict(params, selectRows(strong.inputs, parts.test));
-      const [own, weakHard] = [hardLabels(test), hardLabels(weakTest)];
-      records.push({
-        seedIndex: index,
-        method: method.name,
-        agreementWithWeak: own.filter((label, i) => label === weakHard[i]).length / own.length,
-        ...(truth ? compare(truth, { weak: weakTest, student: test, ceiling }) : {}),
-      });
-      first ??= {
-        parts,
-        weak,
-        weakSource: source,
-        student: { backbone: strong.backbone, params, predictions: await predict(params, strong.inputs) },
-      };
-    }
-    seedProgress.done();
+  } finally {
+    for (const finetuner of bench.values()) await (await finetuner).dispose();
+    await predict.dispose();
   }
-  for (const finetuner of bench.values()) await (await finetuner).dispose();
-  await predict.dispose();
   return { records, warnings, ...strong, ...(first as NonNullable<typeof first>) };
 }
 
-/** Disjoint rows for each purpose; stratified by the truth where it is known. */
-function drawParts(data: ClassificationData, config: OwnDataConfig, random: Random): Parts {
+/**
+ * Disjoint rows for each purpose; stratified by the truth where it is known.
+ * @throws UserError when there are too few rows
+ */
+export function drawParts(data: ClassificationData, config: OwnDataConfig, random: Random): Parts {
   const { truth, weak, ids, classes } = data;
   const rows = Int32Array.from(ids, (_, row) => row);
   const judged = truth ? withTruth(truth, rows) : rows;
-  const test = config.test ?? Math.min(2000, Math.floor(judged.length / 5));
+  if (weak && config.supervision !== undefined) {
+    throw new UserError("rows for the weak supervisor are asked for, but weak labels are given", {
+      place: { file: data.file },
+      hint: "Leave out --supervision, or leave out --weak for a supervisor trained on the truth.",
+    });
+  }
+  const test = config.test ?? Math.max(2, Math.min(2000, Math.floor(judged.length / 5)));
   const supervision = weak
     ? 0
     : (config.supervision ?? Math.max(10 * classes.length, Math.round(0.04 * judged.length)));
+  // The student needs no truth: rows without it are as good.
   const left = judged.length - test - supervision;
-  if (test < 2 || left < 10) {
+  const forStudent = rows.length - test - supervision;
+  if (left < 0 || forStudent < leastForStudent) {
+    const given = truth ? `${rows.length} rows, ${judged.length} of them with truth,` : `${rows.length} rows`;
+    const supervised = supervision ? `, ${supervision} with truth for the weak supervisor` : "";
     throw new UserError(
-      `${judged.length} rows ${truth ? "with truth " : ""}are too few for ${test} test rows${
-        supervision ? `, ${supervision} rows for the weak supervisor` : ""
-      } and at least 10 for the student`,
-      { place: { file: data.file }, hint: "Give more rows, or smaller --test and --supervision." },
+      `${given} are too few for ${test}${truth ? " with truth" : ""} to test on${supervised} and at least ` +
+        `${leastForStudent} for the student`,
+      {
+        place: { file: data.file },
+        hint: `Give more rows, or a smaller --test${supervision ? " and --supervision" : ""}.`,
+      },
     );
   }
   const stratifyBy = truth ? Int32Array.from(judged, (row) => truth[row]) : undefined;
@@ -284,6 +308,9 @@ function drawParts(data: ClassificationData, config: OwnDataConfig, random: Rand
   );
   return parts;
 }
+
+/** Fewer examples teach nothing. */
+const leastForStudent = 10;
 
 const withTruth = (truth: Int32Array, rows: Int32Array): Int32Array => rows.filter((row) => truth[row] >= 0);
 

@@ -9,6 +9,7 @@ import {
   report,
 } from "outgrow";
 import type { OwnDataConfig, OwnDataResult, OwnRecord } from "./own-data.js";
+import { fixed, percent, range, withRange } from "./wording.js";
 
 type Value = (record: OwnRecord) => number | null | undefined;
 
@@ -68,7 +69,7 @@ export async function summariseOwnData(
         ],
         rows: config.methods.map((name) => {
           const interval = estimate(name, (record) => record.agreementWithWeak);
-          return [name, percent(interval.mean), range(interval, 100, 1)];
+          return [name, percent(interval.mean), range(interval, inPercent)];
         }),
       };
 
@@ -144,6 +145,8 @@ export async function summariseOwnData(
   };
 }
 
+const inPercent = { factor: 100, digits: 1 };
+
 type Estimate = (method: string, value: Value) => Interval;
 
 function truthTable(
@@ -167,14 +170,15 @@ function truthTable(
       { name: "ECE", align: "right" },
     ],
     rows: entries.map(({ name, role, accuracy }) => {
-      const head = [name, percent(accuracy.mean), range(accuracy, 100, 1)];
+      const head = [name, percent(accuracy.mean), range(accuracy, inPercent)];
       if (role !== "student" || !config.methods.includes(name))
         return [...head, null, null, null, null, null];
       const pgr = estimate(name, (record) => record.pgr);
+      const partly = pgr.defined < pgr.total ? ` (${pgr.defined} of ${pgr.total})` : "";
       return [
         ...head,
-        pgr.mean === null ? "undefined" : pgr.mean.toFixed(2).replace("-", "−"),
-        range(pgr, 1, 2),
+        pgr.mean === null ? "undefined" : `${fixed(pgr.mean, 2)}${partly}`,
+        range(pgr),
         percent(estimate(name, (record) => record.agreement?.whenWeakRight).mean),
         percent(estimate(name, (record) => record.agreement?.whenWeakWrong).mean),
         estimate(name, (record) => record.calibration?.expectedCalibrationError.value).mean?.toFixed(3) ??
@@ -183,12 +187,6 @@ function truthTable(
     }),
   };
 }
-
-const percent = (value: number | null) => (value === null ? null : (100 * value).toFixed(1));
-const range = ({ low, high }: Interval, factor: number, digits: number) =>
-  low === null || high === null
-    ? null
-    : `[${(factor * low).toFixed(digits)}, ${(factor * high).toFixed(digits)}]`.replaceAll("-", "−");
 
 function studentText({ student, text }: OwnDataResult): string {
   const size = text ? `, ${Math.round(text.parameters / 1000)} thousand weights` : "";
@@ -207,19 +205,20 @@ function lead(
   const sentences = config.methods.map((method) => {
     const student = estimate(method, (record) => record.studentAccuracy);
     const pgr = estimate(method, (record) => record.pgr);
-    const share =
-      pgr.mean === null ? "PGR undefined" : `PGR ${pgr.mean.toFixed(2)} ${range(pgr, 1, 2) ?? ""}`.trim();
-    return `${method} ${percent(student.mean)} % (${share})`.replace("PGR -", "PGR −");
+    const share = pgr.mean === null ? "PGR undefined" : `PGR ${withRange(pgr.mean, pgr)}`;
+    return `${method} ${percent(student.mean)} % (${share})`;
   });
   const weak = estimate(config.methods[0], (record) => record.weakAccuracy);
   return `The weak supervisor is right on ${percent(weak.mean)} % of the test rows; students that learned from its labels alone: ${sentences.join(", ")}.`;
 }
 
 function undefinedNote({ records }: OwnDataResult): string[] {
-  const reasons = [
-    ...new Set(records.flatMap((record) => (record.pgr === null ? [record.pgrReason ?? ""] : []))),
+  const reasons = records.flatMap(({ pgr, pgrReason }) => (pgr === null && pgrReason ? [pgrReason] : []));
+  if (reasons.length === 0) return [];
+  return [
+    `The PGR is undefined in ${reasons.length} of ${records.length} students, which are left out of its means: ` +
+      `${[...new Set(reasons)].join("; ")}.`,
   ];
-  return reasons.length === 0 ? [] : [`The PGR is undefined in some repetitions: ${reasons.join("; ")}.`];
 }
 
 /** Every row with the student's label and probability, the weak label, and whether they differ. */

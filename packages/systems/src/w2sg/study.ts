@@ -15,13 +15,14 @@ import {
   parseConfig,
   type Random,
   type report,
+  UserError,
 } from "outgrow";
 import { z } from "zod";
 import { type Comparison, compare } from "./compare.js";
+import { count, distinct } from "./fields.js";
 import { extractFeatures, ladderDefaults, pretrain, randomBackbone, rungName } from "./ladder.js";
 import { type Participant, type Recipe, type Trained, type Truth, Workshop } from "./method.js";
 
-const count = z.int().min(1);
 const rung = z.strictObject({ width: count, samples: count, epochs: count });
 const modes = ["linear-probe", "full-finetune"] as const;
 export type Mode = (typeof modes)[number];
@@ -37,24 +38,28 @@ export const studySchema = z.strictObject({
   transferSize: count.default(5000),
   testSize: count.default(4000),
   /** Weakest first; the last is the student, all before it are supervisors. */
-  ladder: z
-    .array(rung)
+  ladder: distinct(rung, "width", ({ width }) => width)
     .min(2)
     .default([...ladderDefaults]),
-  methods: z
-    .array(z.string())
-    .min(1)
-    .default(methods.map((method) => method.name)),
-  modes: z
-    .array(z.enum(modes))
-    .min(1)
-    .default([...modes]),
+  methods: distinct(z.string(), "method").default(methods.map((method) => method.name)),
+  modes: distinct(z.enum(modes), "mode").default([...modes]),
   world: latentFeaturesSchema.prefault({}),
 });
 export type StudyConfig = z.output<typeof studySchema>;
 
-/** The size of the main job: ends within two minutes on two cores. */
-export const quickConfig: z.input<typeof studySchema> = { worlds: 3, tasks: 2 };
+/** The size of the main job: the two larger models see half as many samples, and tasks have fewer examples. */
+export const quickConfig: z.input<typeof studySchema> = {
+  worlds: 4,
+  tasks: 2,
+  supervisionSize: 3000,
+  transferSize: 3000,
+  ladder: [
+    { width: 8, samples: 3_000, epochs: 15 },
+    { width: 20, samples: 10_000, epochs: 10 },
+    { width: 64, samples: 20_000, epochs: 8 },
+    { width: 256, samples: 50_000, epochs: 4 },
+  ],
+};
 
 /** Card: linear probe Adam 1e-2, 6 epochs, batch 128; full finetune 5e-4, 3 epochs, batch 32; cosine to 0. */
 export const recipes: Record<Mode, Recipe> = {
@@ -91,14 +96,25 @@ export async function runStudy(
 ): Promise<StudentRecord[]> {
   const config = parseConfig(studySchema, given, "study w2sg");
   for (const name of config.methods) methodNamed(name);
+  const { progress, parallel = 1 } = options;
+  if (!Number.isSafeInteger(parallel) || parallel < 1) {
+    throw new UserError(`${parallel} worlds at the same time, expected a whole number from 1 on`);
+  }
+  // When one world fails the others stop too: nobody waits for results that will not be shown.
+  const failed = new AbortController();
+  const signal = options.signal ? AbortSignal.any([options.signal, failed.signal]) : failed.signal;
   const records: StudentRecord[][] = [];
   const queue = Array.from({ length: config.worlds }, (_, i) => i);
   const worker = async () => {
     for (let world = queue.shift(); world !== undefined; world = queue.shift()) {
-      records[world] = await runWorld(config, world, options);
+      records[world] = await runWorld(config, world, { progress, signal }).catch((error) => {
+        failed.abort(error);
+        throw error;
+      });
     }
   };
-  await Promise.all(Array.from({ length: options.parallel ?? 1 }, worker));
+  await Promise.allSettled(Array.from({ length: Math.min(parallel, config.worlds) }, worker));
+  signal.throwIfAborted();
   return records.flat();
 }
 
@@ -123,10 +139,15 @@ const pretrainWeight = (config: StudyConfig) =>
 const taskWeight = (config: StudyConfig) =>
   (config.ladder.length - 1) * (config.methods.length + 2) * config.modes.length * 1e-4 * config.transferSize;
 
-async function runWorld(config: StudyConfig, index: number, options: StudyOptions): Promise<StudentRecord[]> {
+async function runWorld(
+  config: StudyConfig,
+  index: number,
+  { progress, signal }: { progress: report.Progress; signal: AbortSignal },
+): Promise<StudentRecord[]> {
+  signal.throwIfAborted();
   const random = createRandom(config.seed).stream("world", index);
   const world = latentFeatures.generate(config.world, random.stream("world"));
-  const stage = options.progress.begin(pretrainStage(index));
+  const stage = progress.begin(pretrainStage(index));
   const total = pretrainWeight(config);
   let done = 0;
   const backbones: Backbone[] = [];
@@ -134,7 +155,7 @@ async function runWorld(config: StudyConfig, index: number, options: StudyOption
     const share = work(entry) / total;
     backbones.push(
       await pretrain(world, entry, random.stream("pretrain", entry.width), (fraction) => {
-        options.signal?.throwIfAborted();
+        signal.throwIfAborted();
         stage.update(done + share * fraction, rungName(entry.width));
       }),
     );
@@ -145,31 +166,32 @@ async function runWorld(config: StudyConfig, index: number, options: StudyOption
   const strongest = config.ladder[config.ladder.length - 1].width;
   const untrained = randomBackbone(world, strongest, random.stream("random init"));
   const splits = drawSplits(world, config, random.stream("splits"));
-  const workshops = config.modes.map((mode) => ({ mode, workshop: new Workshop(2, recipes[mode]) }));
+  const workshops = config.modes.map((mode) => ({ mode, workshop: new Workshop(2, recipes[mode], signal) }));
   const participants = await prepare([...backbones, untrained], splits.inputs);
 
   const records: StudentRecord[] = [];
-  for (let task = 0; task < config.tasks; task++) {
-    const taskRandom = random.stream("task", task);
-    const { label } = world.task(taskRandom.stream("direction"));
-    const truth: Truth = {
-      supervision: label(splits.latents.supervision),
-      transfer: label(splits.latents.transfer),
-      test: label(splits.latents.test),
-    };
-    const taskStageProgress = options.progress.begin(taskStage(index, task));
-    for (const [i, { mode, workshop }] of workshops.entries()) {
-      const run = { config, workshop, truth, random: taskRandom.stream(mode) };
-      const update = (fraction: number, detail: string) => {
-        options.signal?.throwIfAborted();
-        taskStageProgress.update((i + fraction) / workshops.length, `${mode}: ${detail}`);
+  try {
+    for (let task = 0; task < config.tasks; task++) {
+      const taskRandom = random.stream("task", task);
+      const { label } = world.task(taskRandom.stream("direction"));
+      const truth: Truth = {
+        supervision: label(splits.latents.supervision),
+        transfer: label(splits.latents.transfer),
+        test: label(splits.latents.test),
       };
-      const results = await runTask(run, participants[mode], update);
-      records.push(...results.map((record) => ({ world: index, task, mode, ...record })));
+      const taskStageProgress = progress.begin(taskStage(index, task));
+      for (const [i, { mode, workshop }] of workshops.entries()) {
+        const run = { config, workshop, truth, random: taskRandom.stream(mode) };
+        const update = (fraction: number, detail: string) =>
+          taskStageProgress.update((i + fraction) / workshops.length, `${mode}: ${detail}`);
+        const results = await runTask(run, participants[mode], update);
+        records.push(...results.map((record) => ({ world: index, task, mode, ...record })));
+      }
+      taskStageProgress.done();
     }
-    taskStageProgress.done();
+  } finally {
+    for (const { workshop } of workshops) await workshop.dispose();
   }
-  for (const { workshop } of workshops) await workshop.dispose();
   return records;
 }
 

@@ -7,6 +7,7 @@ import {
   report,
 } from "outgrow";
 import type { Mode, StudentRecord, StudyConfig } from "./study.js";
+import { fixed, percent, range, withRange } from "./wording.js";
 
 /** Records as [world][task], for the hierarchical bootstrap. */
 type Grouped = StudentRecord[][];
@@ -150,12 +151,6 @@ function group(records: readonly StudentRecord[]): Cell[] {
 
 type Measure = (grouped: Grouped, value: (record: StudentRecord) => number | null) => Interval;
 
-const percent = (value: number | null) => (value === null ? null : (100 * value).toFixed(1));
-const ends = ({ low, high }: Interval, digits = 2) =>
-  low === null || high === null
-    ? null
-    : `[${low.toFixed(digits)}, ${high.toFixed(digits)}]`.replaceAll("-", "−");
-
 function resultTable(cells: readonly Cell[], mode: Mode, interval: Measure): report.ReportTable {
   return {
     title: `Results, ${modeNames[mode]}`,
@@ -184,8 +179,8 @@ function resultTable(cells: readonly Cell[], mode: Mode, interval: Measure): rep
         percent(mean((record) => record.weakAccuracy)),
         percent(mean((record) => record.studentAccuracy)),
         percent(mean((record) => record.ceilingAccuracy)),
-        pgr.mean === null ? "undefined" : `${pgr.mean.toFixed(2)}${partly}`.replace("-", "−"),
-        ends(pgr),
+        pgr.mean === null ? "undefined" : `${fixed(pgr.mean, 2)}${partly}`,
+        range(pgr),
         percent(mean((record) => record.agreement.whenWeakWrong)),
         mean((record) => numberOf(record.calibration.expectedCalibrationError))?.toFixed(3) ?? null,
       ];
@@ -229,28 +224,26 @@ function headline(cells: readonly Cell[], config: StudyConfig, interval: Measure
   const student = plain[0].student;
   const facts = plain.map((cell) => {
     const pgr = interval(cell.records, (record) => record.pgr);
-    const value =
-      pgr.mean === null ? "undefined" : `${pgr.mean.toFixed(2)} ${ends(pgr) ?? ""}`.replace(/^-/, "−");
+    const value = pgr.mean === null ? "undefined" : withRange(pgr.mean, pgr);
     return { label: `PGR ${cell.weak} → ${cell.student}, ${reference}`, value };
   });
   const confidence = cells.filter((cell) => cell.mode === mode && cell.method === "confidence");
-  const gains = confidence.map((cell, i) => {
+  const gains = confidence.flatMap((cell, i) => {
     const pgrs = (grouped: Grouped) => grouped.map((tasks) => tasks.map((record) => record.pgr));
     const gain = hierarchicalBootstrap(pairedDifference(pgrs(cell.records), pgrs(plain[i].records)), {
       random: createRandom(config.seed).stream("bootstrap"),
     });
-    return gain.mean === null ? "" : `${signed(gain.mean)} ${ends(gain) ?? ""} for ${cell.weak}`;
+    if (gain.mean === null) return [];
+    return [`${gain.mean > 0 ? "+" : ""}${withRange(gain.mean, gain)} for ${cell.weak}`];
   });
   const lead =
     `Trained on nothing but the labels of weaker models, ${student} is more accurate than its teacher in ${better} of ` +
     `${runs.length} cases (${reference} method, ${modeNames[mode]}).` +
-    (confidence.length > 0 && reference === "naive"
-      ? ` The confidence loss changes the PGR by ${gains.filter(Boolean).join(", ")}.`
+    (gains.length > 0 && reference === "naive"
+      ? ` The confidence loss changes the PGR by ${gains.join(", ")}.`
       : "");
   return { lead, facts };
 }
-
-const signed = (value: number) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
 
 function notes(records: readonly StudentRecord[], config: StudyConfig): string[] {
   const undefinedCount = records.filter((record) => record.pgr === null).length;
