@@ -134,7 +134,8 @@ function startPyTorch(folder) {
 
 /** Losses of the first steps by jax-js itself (Wasm, one thread): the reference for ours. */
 async function jaxJsLosses(steps) {
-  const toArray = (leaf) => (leaf instanceof Tensor ? np.array(leaf.data, { shape: [...leaf.shape], dtype: leaf.dtype }) : leaf);
+  const toArray = (leaf) =>
+    leaf instanceof Tensor ? np.array(leaf.data, { shape: [...leaf.shape], dtype: leaf.dtype }) : leaf;
   const step = jax.jit((...args) => withoutReferenceCounts(() => trainStep(...args)));
   let state = jax.tree.map(toArray, carry());
   const losses = [];
@@ -212,7 +213,9 @@ if (options.json) {
     console.log(`PyTorch ${torch}, 2 threads       ${median(times[2]).toFixed(0)} ms`);
     console.log(`ratio (PyTorch's best / ours)    ${(best / mine).toFixed(2)}   target 1.3`);
   }
-  console.log(`losses jax-js   ${reference.map((x) => x.toFixed(4)).join("  ")}   ${agrees ? "equal" : "NOT equal"} to 3 decimals`);
+  console.log(
+    `losses jax-js   ${reference.map((x) => x.toFixed(4)).join("  ")}   ${agrees ? "equal" : "NOT equal"} to 3 decimals`,
+  );
   console.log(`losses here     ${oursFirst.losses.map((x) => x.toFixed(4)).join("  ")}`);
   if (theirsFirst) console.log(`losses PyTorch  ${theirsFirst.losses.map((x) => x.toFixed(4)).join("  ")}`);
 }

@@ -106,7 +106,7 @@ export async function commitFolder(
     await syncFolder(dirname(target));
     return manifest;
   } catch (error) {
-    await rm(staging, { recursive: true, force: true });
+    await rm(staging, { recursive: true, force: true }).catch(() => {}); // the first error is the one that matters
     throw writeError(error, target);
   }
 }

@@ -118,26 +118,36 @@ describe("a compiled function", () => {
     expect(list(await once((x) => repeated(x).max(0), ints([7, -2])))).toEqual([7, -2]);
   });
 
-  it("sums products along an axis of which each operand repeats a part, or both the same", async () => {
-    const [x, y] = [floats([4, 2, 1, 3, 1]), floats([5, 2, 3, 1, 1])];
-    const rows = (x: jax.Array, count: number) =>
-      np.broadcastTo(x, [count, 2, 3, 3, 2]).reshape([count, 2 * 3 * 3 * 2]);
-    const result = await once((x, y) => np.matmul(rows(x, 4), rows(y, 5).transpose()), x, y);
-    const expected = Array.from({ length: 20 }, (_, i) => {
-      const [row, column] = [Math.floor(i / 5), i % 5];
-      let sum = 0;
-      for (let a = 0; a < 2; a++) {
-        for (let b = 0; b < 3; b++) {
-          for (let c = 0; c < 3; c++) sum += 2 * x.data[6 * row + 3 * a + c] * y.data[6 * column + 3 * a + b];
+  for (const [title, both, left, right, neither] of [
+    ["each operand repeats a part", 2, 3, 4, 1],
+    ["both repeat the same part", 2, 1, 1, 3],
+    ["parts are repeated by one, by the other and by both", 2, 3, 2, 3],
+    ["one operand repeats everything", 1, 3, 1, 1],
+  ] as const) {
+    it(`sums products along an axis of which ${title}`, async () => {
+      const x = floats([4, both, left, 1, 1]);
+      const y = floats([5, both, 1, right, 1]);
+      const rows = (x: jax.Array, count: number) =>
+        np.broadcastTo(x, [count, both, left, right, neither]).reshape([count, -1]);
+      const result = await once((x, y) => np.matmul(rows(x, 4), rows(y, 5).transpose()), x, y);
+      const expected = Array.from({ length: 20 }, (_, i) => {
+        const [row, column] = [Math.floor(i / 5), i % 5];
+        let sum = 0;
+        for (let a = 0; a < both; a++) {
+          for (let b = 0; b < left; b++) {
+            for (let c = 0; c < right; c++) {
+              sum += x.data[(row * both + a) * left + b] * y.data[(column * both + a) * right + c];
+            }
+          }
         }
-      }
-      return sum;
+        return neither * sum;
+      });
+      expect(result.shape).toEqual([4, 5]);
+      list(result).forEach((value, i) => {
+        expect(value).toBeCloseTo(expected[i], 4);
+      });
     });
-    expect(result.shape).toEqual([4, 5]);
-    list(result).forEach((value, i) => {
-      expect(value).toBeCloseTo(expected[i], 4);
-    });
-  });
+  }
 
   it("compares integers with numbers as integers", async () => {
     expect(list(await once((x) => np.equal(x, 16777216), ints([16777216, 16777217])))).toEqual([1, 0]);

@@ -44,7 +44,7 @@ export async function writeRun(
   return resolve(folder);
 }
 
-/** A name for a run's folder that sorts by time, e.g. `w2sg-2026-03-01T09-30-00`. */
+/** A name for a run's folder that sorts by time, e.g. `w2sg-2026-03-01T09-30-00-000`. */
 export function runName(kind: string, now = new Date()): string {
-  return `${kind}-${now.toISOString().slice(0, 19).replaceAll(":", "-")}`;
+  return `${kind}-${now.toISOString().slice(0, -1).replaceAll(/[:.]/g, "-")}`;
 }

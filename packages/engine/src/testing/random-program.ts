@@ -236,8 +236,8 @@ function einsum(pattern: string, x: jax.Array, y: jax.Array): jax.Array {
 }
 
 /**
- * The array as it is, for the sake of two faults of jax-js run line by line: the scatter in the gradient of a gather
- * reads on beyond an array that is the first part of another, and comparisons are false in padding. Both need an array
+ * The array as it is, for the sake of two faults of jax-js run line by line: sorts, and the scatter in the gradient
+ * of a gather, read on beyond an array that is the first part of another, and comparisons are false in padding. Both need an array
  * that is only a view of another, which a product is not. Tracing drops the product.
  */
 const fresh = (x: jax.Array) => x.mul(x.dtype === "bool" ? np.array(true) : 1);
@@ -432,8 +432,8 @@ const makers: Record<string, Maker> = {
   sort: unary(number, 1, ({ shape }, draws) => {
     const axis = draws.below(shape.length);
     return draws.below(2)
-      ? [`sort($, ${axis})`, (x) => fresh(np.sort(x, axis))]
-      : [`argsort($, ${axis})`, (x) => np.argsort(x, axis)];
+      ? [`sort($, ${axis})`, (x) => fresh(np.sort(fresh(x), axis))]
+      : [`argsort($, ${axis})`, (x) => np.argsort(fresh(x), axis)];
   }),
   argmax: unary(number, 1, ({ shape }, draws) => {
     const axis = draws.below(shape.length);
@@ -470,7 +470,8 @@ const makers: Record<string, Maker> = {
     if (fits.length === 0 || draws.below(2)) {
       return {
         text: `takeAlongAxis(v${x}, argsort(v${x}, ${axis}), ${axis})`,
-        run: (v) => fresh(np.takeAlongAxis(v(x), np.argsort(v(x).astype(jax.DType.Float32), axis), axis)),
+        run: (v) =>
+          fresh(np.takeAlongAxis(v(x), np.argsort(fresh(v(x).astype(jax.DType.Float32)), axis), axis)),
       };
     }
     const i = draws.pick(fits);
@@ -507,7 +508,7 @@ const makers: Record<string, Maker> = {
     const table: Record<string, (row: jax.Array) => jax.Array> = {
       "softmax(row) - sum(row)": (row) => nn.softmax(row.ref.reshape([-1]), 0).sub(row.sum()),
       "row[0] * row": (row) => row.ref.reshape([-1]).slice(0).mul(row),
-      "sort(row)": (row) => fresh(np.sort(row.reshape([-1]))),
+      "sort(row)": (row) => fresh(np.sort(fresh(row.reshape([-1])))),
       "grad(sum(sin(row) row))": (row) => pointwise["grad(sum(sin(x) * x))"](row),
       "outer(row, row)": (row) => np.outer(row.ref.reshape([-1]), row.reshape([-1])),
       "pad(row)": (row) => fresh(np.pad(row.reshape([-1]), [[1, 0]])),

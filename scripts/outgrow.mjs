@@ -1,4 +1,4 @@
-// npm start: sets up, then runs the main job, which ends with a report.
+// npm start and npm run outgrow: sets up where needed, then runs the outgrow command with the given arguments.
 import { spawn } from "node:child_process";
 import { constants } from "node:os";
 import { inRoot, setup } from "./setup.mjs";
@@ -10,7 +10,7 @@ setup();
 const own = process.platform !== "win32";
 const job = spawn(
   process.execPath,
-  [inRoot("packages/cli/dist/main.js"), "start", ...process.argv.slice(2)],
+  [inRoot("packages/cli/dist/main.js"), ...process.argv.slice(2)],
   {
     stdio: "inherit",
     detached: own,
