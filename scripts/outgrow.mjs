@@ -8,14 +8,10 @@ setup();
 // In a process group of its own, because Ctrl-C in a terminal goes to every process of the group, and npm passes it on
 // to this one as well: the job gets it once, from here.
 const own = process.platform !== "win32";
-const job = spawn(
-  process.execPath,
-  [inRoot("packages/cli/dist/main.js"), ...process.argv.slice(2)],
-  {
-    stdio: "inherit",
-    detached: own,
-  },
-);
+const job = spawn(process.execPath, [inRoot("packages/cli/dist/main.js"), ...process.argv.slice(2)], {
+  stdio: "inherit",
+  detached: own,
+});
 let lastInterrupt = Number.NEGATIVE_INFINITY;
 process.on("SIGINT", () => {
   const now = performance.now();
