@@ -1,7 +1,8 @@
 """The peer of train-step.mjs: the same GPT and the same AdamW step in PyTorch eager.
 
 Reads the initial parameters (safetensors-like: JSON header line, then float32 bytes) and the tokens that
-train-step.mjs wrote, then answers one JSON line per request line on stdin: {"steps": n, "threads": t}.
+train-step.mjs wrote, then answers one JSON line per request line on stdin: {"steps": n, "threads": t} with the time
+of a step, {"matmul": size, "threads": t} with the best rate of a float32 matrix product.
 """
 import json
 import sys
@@ -58,6 +59,15 @@ print(json.dumps({"ready": True, "torch": torch.__version__}), flush=True)
 for line in sys.stdin:
     request = json.loads(line)
     torch.set_num_threads(request["threads"])
+    if "matmul" in request:
+        size, best = request["matmul"], float("inf")
+        a, b = torch.rand(size, size), torch.rand(size, size)
+        for _ in range(6):
+            started = time.perf_counter()
+            a @ b
+            best = min(best, time.perf_counter() - started)
+        print(json.dumps({"gflops": 2 * size**3 / best / 1e9}), flush=True)
+        continue
     losses, started = [], time.perf_counter()
     for _ in range(request["steps"]):
         adamw.zero_grad(set_to_none=True)

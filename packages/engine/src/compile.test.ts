@@ -74,6 +74,11 @@ describe("a compiled function", () => {
       [2, 3],
       [5, 5, 5, 5, 5, 5],
     ]);
+    const negated = await once(
+      (x) => x.mul(np.broadcastTo(np.array(2.5), [3]).neg()),
+      floats([3], (i) => i),
+    );
+    expect(list(negated)).toEqual([-0, -2.5, -5]);
   });
 
   it("adds axes that are products of other lengths, 2 x 3 and 3 x 2, in other orders", async () => {
@@ -148,6 +153,24 @@ describe("a compiled function", () => {
       });
     });
   }
+
+  it("cuts, splits and joins axes whatever way they lie", async () => {
+    const flat = (x: jax.Array) => x.transpose().reshape([6]); // 0, 3, 1, 4, 2, 5: in no single run
+    const [x, y] = [floats([2, 3], (i) => i), floats([3, 2], (i) => 10 * i)];
+    expect(list(await once((x) => flat(x).slice([1, 5]), x))).toEqual([3, 1, 4, 2]);
+    expect(list(await once((x) => np.split(flat(x), [2])[1].mul(np.split(flat(x), [4])[0]), x))).toEqual([
+      0, 12, 2, 20,
+    ]);
+    expect(list(await once((x, y) => np.concatenate([x, y.transpose()], 0), x, y))).toEqual([
+      0, 1, 2, 3, 4, 5, 0, 20, 40, 10, 30, 50,
+    ]);
+    expect(list(await once((x, y) => np.concatenate([x, y.transpose()], 1), x, y))).toEqual([
+      0, 1, 2, 0, 20, 40, 3, 4, 5, 10, 30, 50,
+    ]);
+    expect(list(await once((x) => np.concatenate([flat(x), flat(x).mul(-1)]), x))).toEqual([
+      0, 3, 1, 4, 2, 5, -0, -3, -1, -4, -2, -5,
+    ]);
+  });
 
   it("compares integers with numbers as integers", async () => {
     expect(list(await once((x) => np.equal(x, 16777216), ints([16777216, 16777217])))).toEqual([1, 0]);

@@ -19,17 +19,10 @@ import {
   type WeakLabels,
 } from "outgrow";
 
-/** One split of the data, as the model at hand sees it, with the truth. */
-export interface Split {
-  inputs: Columns;
-  /** Classes `[n]`. */
-  truth: Int32Array;
-}
-
 /** A pretrained model and the data in its own input format. */
 export interface Participant {
   backbone: Backbone;
-  /** Split ids: the supervisor's examples, the student's, and those that nobody trains on. */
+  /** Inputs of the supervisor's examples, of the student's, and of those that nobody trains on. */
   supervision: Columns;
   transfer: Columns;
   test: Columns;
