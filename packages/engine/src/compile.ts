@@ -19,7 +19,7 @@ export interface CompileOptions {
   /** Name in errors and in the ONNX file. Default: the function's name. */
   name?: string;
   /**
-   * Threads of one run. Default: 1 for programs whose products take fewer than about 20 million multiply-and-adds,
+   * Threads of one run. Default: 1 for programs whose products take fewer than about 100 million multiply-and-adds,
    * where more threads cost more than they bring; else one for each core.
    */
   threads?: number;
@@ -146,8 +146,8 @@ function carryLeaves(name: string, carry: unknown, next: unknown): unknown[] {
   return leaves;
 }
 
-/** Programs with fewer multiply-and-adds than this run on one thread: measured with bench/train-step. */
-const SINGLE_THREAD_BELOW = 20e6;
+/** Programs with fewer multiply-and-adds than this run on one thread: a 40-256-256-64 MLP step (35 million) takes as long on two. */
+const SINGLE_THREAD_BELOW = 100e6;
 
 class Executable {
   private session: ort.InferenceSession | undefined;

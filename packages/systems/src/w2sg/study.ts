@@ -22,6 +22,7 @@ import { type Comparison, compare } from "./compare.js";
 import { count, distinct } from "./fields.js";
 import { extractFeatures, ladderDefaults, pretrain, randomBackbone, rungName } from "./ladder.js";
 import { type Participant, type Recipe, type Trained, type Truth, Workshop } from "./method.js";
+import { runWorldInThread } from "./world-thread.js";
 
 const rung = z.strictObject({ width: count, samples: count, epochs: count });
 const modes = ["linear-probe", "full-finetune"] as const;
@@ -85,7 +86,7 @@ export interface StudentRecord extends Comparison {
 export interface StudyOptions {
   progress: report.Progress;
   signal?: AbortSignal;
-  /** Worlds that run at the same time. Each uses one thread. Default 1. */
+  /** Worlds that run at the same time, each in a thread of its own. Default 1: all in the calling thread. */
   parallel?: number;
 }
 
@@ -107,7 +108,11 @@ export async function runStudy(
   const queue = Array.from({ length: config.worlds }, (_, i) => i);
   const worker = async () => {
     for (let world = queue.shift(); world !== undefined; world = queue.shift()) {
-      records[world] = await runWorld(config, world, { progress, signal }).catch((error) => {
+      const run =
+        parallel === 1
+          ? runWorld(config, world, { progress, signal })
+          : runWorldInThread({ config, world }, { progress, signal });
+      records[world] = await run.catch((error) => {
         failed.abort(error);
         throw error;
       });
@@ -139,7 +144,8 @@ const pretrainWeight = (config: StudyConfig) =>
 const taskWeight = (config: StudyConfig) =>
   (config.ladder.length - 1) * (config.methods.length + 2) * config.modes.length * 1e-4 * config.transferSize;
 
-async function runWorld(
+/** One world with all its tasks. */
+export async function runWorld(
   config: StudyConfig,
   index: number,
   { progress, signal }: { progress: report.Progress; signal: AbortSignal },

@@ -1,0 +1,57 @@
+/*
+ * ONNX Runtime computes on the thread that calls it, so worlds run side by side only on threads of their own. This is
+ * the calling side; world-worker.ts is the other.
+ */
+import { Worker } from "node:worker_threads";
+import { type report, UserError } from "outgrow";
+import type { StudentRecord, StudyConfig } from "./study.js";
+
+/** What a worker tells: a stage begins, gets on, or ends; the records; or why there are none. */
+export type WorkerMessage =
+  | { kind: "begin"; stage: number; name: string; weight?: number }
+  | { kind: "update"; stage: number; fraction: number; detail?: string }
+  | { kind: "done"; stage: number; how?: "reused" }
+  | { kind: "records"; records: StudentRecord[] }
+  | { kind: "failed"; error: unknown; user?: ConstructorParameters<typeof UserError>[1] };
+
+export interface WorkerTask {
+  config: StudyConfig;
+  world: number;
+}
+
+// Tests run on the sources, but a thread runs what was built.
+const script = import.meta.url.endsWith(".ts") ? "../../dist/w2sg/world-worker.js" : "./world-worker.js";
+
+/** Runs one world in a thread of its own, and passes its progress on. Ends the thread when the signal aborts. */
+export function runWorldInThread(
+  task: WorkerTask,
+  { progress, signal }: { progress: report.Progress; signal: AbortSignal },
+): Promise<StudentRecord[]> {
+  const worker = new Worker(new URL(script, import.meta.url), { workerData: task });
+  const stages = new Map<number, report.StageProgress>();
+  const result = new Promise<StudentRecord[]>((resolve, reject) => {
+    const stop = () => reject(signal.reason);
+    signal.addEventListener("abort", stop, { once: true });
+    if (signal.aborted) stop();
+    worker.on("message", (message: WorkerMessage) => {
+      try {
+        if (message.kind === "begin") stages.set(message.stage, progress.begin(message.name, message.weight));
+        else if (message.kind === "update")
+          stages.get(message.stage)?.update(message.fraction, message.detail);
+        else if (message.kind === "done") stages.get(message.stage)?.done(message.how);
+        else if (message.kind === "records") resolve(message.records);
+        else
+          reject(
+            message.user ? new UserError((message.error as Error).message, message.user) : message.error,
+          );
+      } catch (error) {
+        reject(error);
+      }
+    });
+    worker.on("error", reject);
+    worker.on("exit", (code) =>
+      reject(new Error(`the thread of world ${task.world + 1} ended with code ${code}`)),
+    );
+  });
+  return result.finally(() => worker.terminate());
+}
