@@ -1,43 +1,14 @@
-import { createHash, randomUUID } from "node:crypto";
-import {
-  type FileHandle,
-  lstat,
-  mkdir,
-  open,
-  readdir,
-  readFile,
-  realpath,
-  rename,
-  rm,
-  stat,
-} from "node:fs/promises";
+import { randomUUID } from "node:crypto";
+import { type FileHandle, lstat, mkdir, open, readdir, realpath, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, relative, sep } from "node:path";
-import { z } from "zod";
 import { UserError } from "./errors.js";
-
-const manifestName = "manifest.json";
-
-const manifestSchema = z.object({
-  /** Version of this format. */
-  version: z.literal(1),
-  /** Every file but the manifest, by its path in the folder with `/` between the names. */
-  files: z.record(
-    z.string(),
-    z.object({
-      /** Length in bytes. */
-      bytes: z.int().min(0),
-      /** SHA-256 in hexadecimal. */
-      sha256: z.string().regex(/^[0-9a-f]{64}$/),
-    }),
-  ),
-});
-
-/** What a committed folder holds: the files that were in it when it was finished. */
-export type Manifest = z.infer<typeof manifestSchema>;
+import { describeFile, formatManifest, type Manifest, manifestName } from "./manifest.js";
 
 export interface CommitOptions {
   /** What to do when the target is there already: refuse (the default) or put the new folder in its place. */
   existing?: "refuse" | "replace";
+  /** What the folder is, for its manifest. */
+  label?: string;
   /** Aborting it before the folder is in place leaves nothing behind. `fill` should watch it too. */
   signal?: AbortSignal;
 }
@@ -93,8 +64,8 @@ export async function commitFolder(
     await mkdir(staging);
     await fill(staging);
     signal?.throwIfAborted();
-    const manifest = await describeAndSync(staging);
-    await writeThrough(join(staging, manifestName), `${JSON.stringify(manifest, null, 2)}\n`, "wx");
+    const manifest = await describeAndSync(staging, options.label);
+    await writeThrough(join(staging, manifestName), formatManifest(manifest), "wx");
     await syncFolder(staging);
     signal?.throwIfAborted();
     if (existing === "replace") {
@@ -111,48 +82,7 @@ export async function commitFolder(
   }
 }
 
-/**
- * The manifest of a committed folder, after every file in it has been found as it was written. Files that were
- * added since are not looked at.
- *
- * @throws UserError with exit code 1 naming the file that is missing or altered
- */
-export async function readManifest(folder: string): Promise<Manifest> {
-  const damaged = (path: string, message: string, cause?: unknown) =>
-    new UserError(message, {
-      place: { file: join(folder, path) },
-      hint: "The results are not as they were written. Remove the folder and compute them again.",
-      exitCode: 1,
-      cause,
-    });
-  let manifest: Manifest;
-  try {
-    manifest = manifestSchema.parse(JSON.parse(await readFile(join(folder, manifestName), "utf8")));
-  } catch (error) {
-    throw damaged(manifestName, isMissing(error) ? "the file is missing" : "the manifest is damaged", error);
-  }
-  const root = await realpath(folder);
-  for (const [path, expected] of Object.entries(manifest.files)) {
-    const file = join(root, path);
-    const found = await realpath(file).catch((error) => {
-      throw damaged(path, isMissing(error) ? "the file is missing" : "the file cannot be read", error);
-    });
-    // A link, or a path with "..", could lead out of the folder.
-    if (found !== file || !file.startsWith(root + sep) || !(await lstat(file)).isFile()) {
-      throw damaged(path, "the path is not that of a file in the folder");
-    }
-    const { bytes, sha256 } = await describeFile(file, "r");
-    if (bytes !== expected.bytes) {
-      throw damaged(path, `the file was altered: it has ${bytes} bytes, expected ${expected.bytes}`);
-    }
-    if (sha256 !== expected.sha256) {
-      throw damaged(path, `the file was altered: its SHA-256 is ${sha256}, expected ${expected.sha256}`);
-    }
-  }
-  return manifest;
-}
-
-async function describeAndSync(folder: string): Promise<Manifest> {
+async function describeAndSync(folder: string, label?: string): Promise<Manifest> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   const described: [string, Manifest["files"][string]][] = [];
   for (const entry of entries) {
@@ -163,24 +93,7 @@ async function describeAndSync(folder: string): Promise<Manifest> {
     } else throw new Error(`${file} is neither a file nor a folder`);
   }
   described.sort(([a], [b]) => (a < b ? -1 : 1));
-  return { version: 1, files: Object.fromEntries(described) };
-}
-
-/** Length and hash of a file, which is synced when it is opened for writing. */
-async function describeFile(file: string, flags: "r" | "r+"): Promise<Manifest["files"][string]> {
-  const handle = await open(file, flags);
-  try {
-    const hash = createHash("sha256");
-    let bytes = 0;
-    for await (const chunk of handle.createReadStream({ autoClose: false })) {
-      hash.update(chunk);
-      bytes += chunk.length;
-    }
-    if (flags === "r+") await handle.sync();
-    return { bytes, sha256: hash.digest("hex") };
-  } finally {
-    await handle.close();
-  }
+  return { version: 1, ...(label === undefined ? {} : { label }), files: Object.fromEntries(described) };
 }
 
 async function writeThrough(path: string, data: string | Uint8Array, flags: "w" | "wx"): Promise<void> {

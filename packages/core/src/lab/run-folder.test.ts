@@ -2,7 +2,7 @@ import { appendFile, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { readManifest } from "../files.js";
+import { readManifest } from "../manifest.js";
 import type { Figure, Report } from "../report/index.js";
 import { environment } from "./environment.js";
 import { runName, writeRun } from "./run-folder.js";

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
 import { type Array as JaxArray, valueAndGrad } from "@jax-js/jax";
 import { type CarryProgram, compileStep, scalar, Tensor } from "@outgrow/engine";
 import { z } from "zod";
@@ -7,7 +8,13 @@ import { UserError } from "../errors.js";
 import type { Random } from "../random.js";
 import { type FlatTree, flatTree } from "./flat.js";
 import { type AdamWConfig, type AdamWState, adamW, adamWDefaults } from "./optimizer.js";
-import { encodeSafetensors, loadCheckpoint, namedTensors, saveCheckpoint } from "./safetensors.js";
+import {
+  decodeSafetensors,
+  encodeSafetensors,
+  loadCheckpoint,
+  namedTensors,
+  saveCheckpoint,
+} from "./safetensors.js";
 import { type Schedule, scheduleDefaults, scheduleFactor } from "./schedule.js";
 
 /**
@@ -55,10 +62,18 @@ export interface FitOptions {
     patience?: number;
   };
   /**
-   * Keeps a file from which training goes on, with the same bits, after an interruption. A file of a training with
-   * other data, settings or seed is refused.
+   * Keeps a file from which training goes on, with the same bits, after an interruption: parameters, optimiser, losses
+   * and the step, which gives the order of the data. A file of a training with other data, settings or seed is
+   * refused, and so is one that was altered.
    */
-  checkpoint?: { path: string; every: number; resume: boolean };
+  checkpoint?: {
+    path: string;
+    /** Steps from one to the next. */
+    every: number;
+    /** At least so many seconds from one to the next. Default 0. */
+    seconds?: number;
+    resume: boolean;
+  };
   signal?: AbortSignal;
 }
 
@@ -168,6 +183,7 @@ export async function createTrainer<P, Traced>(spec: TrainerSpec<P, Traced>): Pr
       }
 
       let order = new Int32Array();
+      let savedAt = performance.now();
       const firstStep = done;
       for (let step = firstStep; step < totalSteps; step++) {
         signal?.throwIfAborted();
@@ -190,12 +206,14 @@ export async function createTrainer<P, Traced>(spec: TrainerSpec<P, Traced>): Pr
           if (!Number.isFinite(score)) throw diverged(`the validation score is ${score}`);
           history.push({ step: done, score });
           if (score > best.score) best = { step: done, score, parameters };
-          const since = history.filter((entry) => entry.step > best.step).length;
-          if (patience !== undefined && since >= patience) break;
+          const without = history.filter((entry) => entry.step > best.step).length;
+          if (patience !== undefined && without >= patience) break;
         }
-        if (checkpoint && done % checkpoint.every === 0) {
+        const since = performance.now() - savedAt;
+        if (checkpoint && done % checkpoint.every === 0 && since >= 1000 * (checkpoint.seconds ?? 0)) {
           const carry = program.carry();
           await saveProgress(checkpoint.path, training, { carry, step: done, losses, history, best });
+          savedAt = performance.now();
         }
       }
       return {
@@ -242,9 +260,35 @@ async function saveProgress(
   { carry, step, losses, history, best: { parameters, ...best } }: Progress,
 ): Promise<void> {
   const tree = { carry, best: parameters ?? carry.parameters, losses: new Tensor(losses) };
-  const progress = { training, step, history, best: parameters ? best : null };
-  await saveCheckpoint(path, tree, { progress: JSON.stringify(progress) });
+  const progress = JSON.stringify({ training, step, history, best: parameters ? best : null });
+  await saveCheckpoint(path, tree, { progress, sha256: digest(tree, progress) });
 }
+
+/** What is wrong with a checkpoint, whatever training it is of; undefined where nothing is, and where there is none. */
+export async function inspectCheckpoint(path: string): Promise<UserError | undefined> {
+  try {
+    const bytes = await readFile(path);
+    const { tensors, metadata } = decodeSafetensors(bytes, path);
+    checkSum(path, tensors, metadata);
+    // What is not under the sum: the spaces of the header, and the order of its fields.
+    if (!bytes.equals(encodeSafetensors(tensors, metadata))) throw altered(path);
+  } catch (error) {
+    if (error instanceof UserError) return error;
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  }
+  return undefined;
+}
+
+function checkSum(path: string, tensors: object, { progress = "", sha256 }: Record<string, string>): void {
+  if (digest(tensors, progress) !== sha256) throw altered(path);
+}
+
+const altered = (path: string) =>
+  new UserError("the checkpoint was altered: its contents are not those of its hash", {
+    place: { file: path },
+    hint: "To train from the start, remove the file.",
+    exitCode: 1,
+  });
 
 /** What a checkpoint of this training holds, or undefined where there is none yet. */
 async function loadProgress(
@@ -261,6 +305,7 @@ async function loadProgress(
   });
   if (!saved) return undefined;
   const { tree, metadata } = saved;
+  checkSum(path, tree, metadata);
   const { step, history, best } = parseProgress(path, training, metadata.progress, losses.length);
   return {
     carry: tree.carry,
