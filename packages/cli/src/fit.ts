@@ -1,20 +1,24 @@
+import { stat } from "node:fs/promises";
 import { availableParallelism } from "node:os";
-import { basename, join } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { w2sg } from "@outgrow/systems";
 import {
+  type ClassificationData,
   encodeSafetensors,
   exportClassifier,
+  hashOfFile,
   namedTensors,
   parseConfig,
   readClassification,
   report,
   runName,
   UserError,
-  writeRun,
 } from "outgrow";
+import { z } from "zod";
 import { newFolder } from "./new-folder.js";
+import { type Job, perform, type RunOptions } from "./perform.js";
 
-export interface FitOptions {
+export interface FitOptions extends RunOptions {
   text?: string[];
   features?: string[];
   weak?: string;
@@ -29,8 +33,6 @@ export interface FitOptions {
   test?: number;
   supervision?: number;
   pretrainEpochs?: number;
-  out?: string;
-  json?: boolean;
 }
 
 /** `outgrow fit FILE`: the three models on a user's own data. */
@@ -46,7 +48,7 @@ export async function fit(file: string, options: FitOptions, signal: AbortSignal
       hint: "With --weak its labels train the student; with --truth alone a weak supervisor learns from a small share of them.",
     });
   }
-  const { method, seeds, seed, test, supervision, pretrainEpochs, json } = options;
+  const { method, seeds, seed, test, supervision, pretrainEpochs } = options;
   const given = defined({
     methods: method,
     seeds,
@@ -56,20 +58,64 @@ export async function fit(file: string, options: FitOptions, signal: AbortSignal
     pretraining: pretrainEpochs ? { epochs: pretrainEpochs } : undefined,
   });
   const config = parseConfig(w2sg.ownDataSchema, given, "fit");
-  const folder = await newFolder(options.out ?? join("runs", runName("fit")));
-  const data = await readClassification(file, { text, features, weak, truth, id, classes, header, format });
+  const reading = { text, features, weak, truth, id, classes, header, format };
+  await newFolder(options.out ?? join("runs", runName("fit"))); // before a large file is read
+  await perform(await fitJob({ file, ...defined(reading), ...config }), { ...options, signal });
+}
 
-  const started = performance.now();
-  const progress = report.createProgress(process.stderr, { plan: w2sg.ownDataPlan(data, config) });
-  let result: w2sg.OwnDataResult;
-  try {
-    result = await w2sg.fitOwnData(data, given, { progress, signal });
-  } finally {
-    progress.finish();
-  }
-  const summary = await w2sg.summariseOwnData(data, result, config, (performance.now() - started) / 1000);
+const fitSchema = w2sg.ownDataSchema.extend({
+  file: z.string(),
+  text: z.array(z.string()).optional(),
+  features: z.array(z.string()).optional(),
+  weak: z.string().optional(),
+  truth: z.string().optional(),
+  id: z.string().optional(),
+  classes: z.array(z.string()).optional(),
+  header: z.boolean().optional(),
+  format: z.enum(["csv", "jsonl"]).optional(),
+});
+
+/** A fit on a user's own file as a run. `path` is where the file is, by default where the configuration says. */
+export async function fitJob(given: z.input<typeof fitSchema>, path?: string): Promise<Job> {
+  const configuration = parseConfig(fitSchema, given, "fit");
+  const { file, text, features, weak, truth, id, classes, header, format, ...config } = configuration;
+  const source = path ?? file;
+  const reading = { text, features, weak, truth, id, classes, header, format };
+  const data = { ...(await readClassification(source, reading)), file };
+  const { size } = await stat(source);
+  return {
+    kind: "fit",
+    configuration: { ...configuration, classes: data.classes },
+    inputs: { data: { path: resolve(source), bytes: size, sha256: hashOfFile(source) as string } },
+    async work(lab, signal) {
+      const started = performance.now();
+      const progress = report.createProgress(process.stderr, { plan: w2sg.ownDataPlan(data, config) });
+      let result: w2sg.OwnDataResult;
+      try {
+        result = await w2sg.fitOwnData(data, config, { progress, lab, signal });
+      } finally {
+        progress.finish();
+      }
+      const summary = await w2sg.summariseOwnData(data, result, config, (performance.now() - started) / 1000);
+      return {
+        records: result.records,
+        outcome: {
+          report: summary,
+          files: await resultFiles(data, result),
+          results: w2sg.ownHeadlines(result.records),
+        },
+        print: (folder) => print(folder, file, result, summary),
+      };
+    },
+  };
+}
+
+async function resultFiles(
+  data: ClassificationData,
+  result: w2sg.OwnDataResult,
+): Promise<Record<string, string | Uint8Array>> {
   const { backbone, params } = result.student;
-  const files: Record<string, string | Uint8Array> = {
+  return {
     "predictions.csv": w2sg.predictionsCsv(data, result),
     "records.jsonl": `${result.records.map((record) => JSON.stringify(record)).join("\n")}\n`,
     "student/student.safetensors": encodeSafetensors(Object.fromEntries(namedTensors(params)), {
@@ -91,22 +137,19 @@ export async function fit(file: string, options: FitOptions, signal: AbortSignal
       ? { "student/tokenizer.json": `${JSON.stringify(result.text.tokenizer.toJSON())}\n` }
       : {}),
   };
-  const path = await writeRun(folder, { report: summary, files }, signal);
+}
 
-  if (json) {
-    console.log(JSON.stringify({ folder: path, records: result.records }));
-    return;
-  }
+function print(folder: string, file: string, { warnings }: w2sg.OwnDataResult, summary: report.Report): void {
   for (const table of summary.tables) {
     console.log(`\n${report.formatTable(table, { colour: report.wantsColour() })}`);
   }
   console.log(`\n${summary.lead}\n`);
-  for (const warning of result.warnings) console.log(`Note: ${warning}`);
+  for (const warning of warnings) console.log(`Note: ${warning}`);
   const peak = process.resourceUsage().maxRSS / 1024;
   console.log(`Peak memory  ${peak.toFixed(0)} MiB, ${availableParallelism()} cores, file ${basename(file)}`);
-  console.log(`Report       ${join(path, "report.html")}`);
-  console.log(`Predictions  ${join(path, "predictions.csv")}`);
-  console.log(`Student      ${join(path, "student")} (safetensors, ONNX)`);
+  console.log(`Report       ${join(folder, "report.html")}`);
+  console.log(`Predictions  ${join(folder, "predictions.csv")}`);
+  console.log(`Student      ${join(folder, "student")} (safetensors, ONNX)`);
 }
 
 /** The entries that were given. */

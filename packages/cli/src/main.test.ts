@@ -65,7 +65,7 @@ function outgrow(
 ): Promise<Ended> {
   const child = spawn(process.execPath, [main, ...args], {
     cwd,
-    env: { ...process.env, NO_COLOR: "1", ...env },
+    env: { ...process.env, NO_COLOR: "1", OUTGROW_HOME: join(folder, "home"), ...env },
   });
   let [stdout, stderr] = ["", ""];
   child.stdout.on("data", (chunk) => {
@@ -427,27 +427,35 @@ describe("disks", () => {
 });
 
 describe.skipIf(process.platform === "win32")("stopping", () => {
-  test.each(["SIGINT", "SIGTERM"] as const)("%s in the middle of training leaves nothing", async (signal) => {
-    const own = place({ "a.csv": csv() });
-    // All of it would take minutes: one repetition is done, so the next has begun.
-    let sent = false;
-    const args = ["fit", "a.csv", ...size, ...both, "--seeds", "5000", "--out", "deep/results"];
-    const { code, stdout, stderr } = await outgrow([...args, "--method", "naive", "--pretrain-epochs", "1"], {
-      cwd: own,
-      onStderr: (said, kill) => {
-        // Once only: a second signal ends the process at once.
-        if (!sent && said.includes("repetition 1: done")) {
-          sent = true;
-          kill(signal);
-        }
-      },
-    });
-    expect(stderr).toMatch(/\nStopped\. Nothing was written\.\n$/);
-    expect(stderr).not.toMatch(stackTrace);
-    expect(stdout).toBe("");
-    expect(code).toBe(130);
-    expectNothingBut(own, ["a.csv"]);
-  });
+  test.each(["SIGINT", "SIGTERM"] as const)(
+    "%s in the middle of training leaves no results",
+    async (signal) => {
+      const own = place({ "a.csv": csv() });
+      const env = { OUTGROW_HOME: place() }; // the other signal's run has the same stages
+      // All of it would take minutes: one repetition is done, so the next has begun.
+      let sent = false;
+      const args = ["fit", "a.csv", ...size, ...both, "--seeds", "5000", "--out", "deep/results"];
+      const { code, stdout, stderr } = await outgrow(
+        [...args, "--method", "naive", "--pretrain-epochs", "1"],
+        {
+          cwd: own,
+          env,
+          onStderr: (said, kill) => {
+            // Once only: a second signal ends the process at once.
+            if (!sent && said.includes("repetition 1: done")) {
+              sent = true;
+              kill(signal);
+            }
+          },
+        },
+      );
+      expect(stderr).toMatch(/\nStopped\. What was finished is kept: .*\.\n$/);
+      expect(stderr).not.toMatch(stackTrace);
+      expect(stdout).toBe("");
+      expect(code).toBe(130);
+      expectNothingBut(own, ["a.csv"]);
+    },
+  );
 });
 
 describe("--help, --version and methods", () => {
@@ -507,10 +515,12 @@ describe("a run on one's own file", () => {
   const figures = ["agreement", "leaderboard", "pgr-by-method", "reliability"];
   const files = [
     ...figures.flatMap((name) => [`figures/${name}.png`, `figures/${name}.svg`]),
+    "metrics.jsonl",
     "predictions.csv",
     "records.jsonl",
     "report.html",
     "run.json",
+    "stages.jsonl",
     "student/config.json",
     "student/student.onnx",
     "student/student.safetensors",

@@ -47,6 +47,8 @@ program
   )
   .option("--full", "the published size: 5 worlds with 5 tasks each")
   .option("--out <FOLDER>", "where the results go (default: runs/ and the time)")
+  .option("--tensorboard", "also write the training curves as TensorBoard event files")
+  .option("--checkpoint <seconds>", "time between checkpoints of a training (default: 20)", wholeNumber(0))
   .option("--json", "print the records as JSON")
   .action(async (options) => (await import("./start.js")).start(options, interrupted.signal));
 
@@ -76,6 +78,8 @@ program
   .option("--supervision <N>", "rows whose truth trains the weak supervisor (default: 4 %)", wholeNumber(2))
   .option("--pretrain-epochs <N>", "passes of the student over the unlabelled inputs", wholeNumber(1))
   .option("--out <folder>", "where the results go (default: runs/ and the time)")
+  .option("--tensorboard", "also write the training curves as TensorBoard event files")
+  .option("--checkpoint <seconds>", "time between checkpoints of a training (default: 20)", wholeNumber(0))
   .option("--json", "print the records as JSON")
   .action(async (file, options) => (await import("./fit.js")).fit(file, options, interrupted.signal));
 
@@ -104,7 +108,7 @@ try {
 async function explain(error: unknown): Promise<number> {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2; // commander has printed it
   if (interrupted.signal.aborted) {
-    console.error("\nStopped. Nothing was written.");
+    console.error("\nStopped. What was finished is kept: the same command goes on from there.");
     return 130;
   }
   const { UserError } = await import("outgrow/errors");

@@ -1,55 +1,63 @@
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { w2sg } from "@outgrow/systems";
-import { parseConfig, report, runName, writeRun } from "outgrow";
-import { newFolder } from "./new-folder.js";
+import { parseConfig, report } from "outgrow";
+import { type Job, perform, type RunOptions } from "./perform.js";
 
-export interface StartOptions {
+export interface StartOptions extends RunOptions {
   worlds?: number;
   tasks?: number;
   seed?: number;
   parallel?: number;
   full?: boolean;
-  out?: string;
-  json?: boolean;
 }
 
 /** `outgrow start`: the main system's study, with its table, picture and report. */
 export async function start(options: StartOptions, signal: AbortSignal): Promise<void> {
-  const { worlds, tasks, seed, full, json } = options;
+  const { worlds, tasks, seed, full } = options;
   const given = { ...(full ? {} : w2sg.quickConfig), ...defined({ worlds, tasks, seed }) };
-  const config = parseConfig(w2sg.studySchema, given, "start");
-  const folder = await newFolder(options.out ?? join("runs", runName("w2sg")));
-  const started = performance.now();
-  const progress = report.createProgress(process.stderr, { plan: w2sg.plan(given) });
-  let records: w2sg.StudentRecord[];
-  try {
-    records = await w2sg.runStudy(given, {
-      progress,
-      signal,
-      parallel: options.parallel ?? availableParallelism(),
-    });
-  } finally {
-    progress.finish();
-  }
-  const result = await w2sg.summarise(records, config, (performance.now() - started) / 1000);
-  const lines = records.map((record) => JSON.stringify(record)).join("\n");
-  const path = await writeRun(folder, { report: result, files: { "records.jsonl": `${lines}\n` } }, signal);
+  await perform(studyJob(given, options.parallel), { ...options, signal });
+}
 
-  if (json) {
-    console.log(JSON.stringify({ folder: path, records }));
-    return;
-  }
-  const colour = report.wantsColour();
-  for (const table of result.tables) console.log(`\n${report.formatTable(table, { colour })}`);
-  for (const mode of config.modes) {
-    console.log(`\nPerformance gap recovered (${mode}), 95 % intervals`);
-    console.log(w2sg.pgrPicture(records, config, mode, Math.min(100, process.stdout.columns ?? 100)));
-  }
-  console.log(`\n${result.lead}\n`);
-  console.log(`Report   ${join(path, "report.html")}`);
-  console.log(`Figures  ${join(path, "figures")} (SVG and PNG)`);
-  console.log(`Records  ${join(path, "records.jsonl")}`);
+/** The main system's study as a run. How many worlds run at the same time changes nothing in its results. */
+export function studyJob(given: Parameters<typeof w2sg.runStudy>[0], parallel = availableParallelism()): Job {
+  const config = parseConfig(w2sg.studySchema, given, "start");
+  return {
+    kind: "w2sg",
+    configuration: config,
+    async work(lab, signal) {
+      const started = performance.now();
+      const progress = report.createProgress(process.stderr, { plan: w2sg.plan(config) });
+      let records: w2sg.StudentRecord[];
+      try {
+        records = await w2sg.runStudy(config, { progress, lab, signal, parallel });
+      } finally {
+        progress.finish();
+      }
+      const result = await w2sg.summarise(records, config, (performance.now() - started) / 1000);
+      const lines = records.map((record) => JSON.stringify(record)).join("\n");
+      return {
+        records,
+        outcome: {
+          report: result,
+          files: { "records.jsonl": `${lines}\n` },
+          results: w2sg.studyHeadlines(records),
+        },
+        print(folder) {
+          const colour = report.wantsColour();
+          for (const table of result.tables) console.log(`\n${report.formatTable(table, { colour })}`);
+          for (const mode of config.modes) {
+            console.log(`\nPerformance gap recovered (${mode}), 95 % intervals`);
+            console.log(w2sg.pgrPicture(records, config, mode, Math.min(100, process.stdout.columns ?? 100)));
+          }
+          console.log(`\n${result.lead}\n`);
+          console.log(`Report   ${join(folder, "report.html")}`);
+          console.log(`Figures  ${join(folder, "figures")} (SVG and PNG)`);
+          console.log(`Records  ${join(folder, "records.jsonl")}`);
+        },
+      };
+    },
+  };
 }
 
 /** The entries that were given. */

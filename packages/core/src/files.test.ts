@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { commitFolder, writeFileAtomic } from "./files.js";
-import { formatManifest, type Manifest, readManifest } from "./manifest.js";
+import { type Manifest, readManifest, seal } from "./manifest.js";
 
 // Real functions, of which a test can make one fail.
 vi.mock("node:fs/promises", async (original) => ({ ...(await original<typeof fs>()) }));
@@ -212,7 +212,7 @@ describe("readManifest", () => {
     target = join(folder, "one");
     await commitFolder(target, fillTwo);
   });
-  const manifestOf = (files: Manifest["files"]) => formatManifest({ version: 1, files });
+  const manifestOf = (files: Manifest["files"]) => seal({ version: 1, files });
   const entry = { bytes: 5, sha256: sha256("hello") };
 
   test.each<[string, () => Promise<unknown>, string, string]>([

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { type FileHandle, lstat, mkdir, open, readdir, realpath, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, relative, sep } from "node:path";
 import { UserError } from "./errors.js";
-import { describeFile, formatManifest, type Manifest, manifestName } from "./manifest.js";
+import { describeFile, type Manifest, manifestName, seal } from "./manifest.js";
 
 export interface CommitOptions {
   /** What to do when the target is there already: refuse (the default) or put the new folder in its place. */
@@ -65,7 +65,7 @@ export async function commitFolder(
     await fill(staging);
     signal?.throwIfAborted();
     const manifest = await describeAndSync(staging, options.label);
-    await writeThrough(join(staging, manifestName), formatManifest(manifest), "wx");
+    await writeThrough(join(staging, manifestName), seal(manifest), "wx");
     await syncFolder(staging);
     signal?.throwIfAborted();
     if (existing === "replace") {
@@ -180,7 +180,7 @@ const failures: Partial<Record<string, { message: string; hint: string }>> = {
 };
 
 /** What went wrong at `target` as a UserError. Errors that have to do with other places stay as they are. */
-function writeError(error: unknown, target: string): unknown {
+export function writeError(error: unknown, target: string): unknown {
   if (!(error instanceof Error) || error instanceof UserError) return error;
   const { code = "", path } = error as NodeJS.ErrnoException;
   if (path !== undefined && relative(dirname(target), path).startsWith("..")) return error;

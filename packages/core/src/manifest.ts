@@ -26,9 +26,16 @@ const manifestSchema = z.object({
 /** What a committed folder holds: the files that were in it when it was finished. */
 export type Manifest = z.infer<typeof manifestSchema>;
 
-/** A manifest as the text of its file, which ends with a hash of all before it. */
-export function formatManifest(manifest: Manifest): string {
-  return `${JSON.stringify({ ...manifest, seal: sha256(JSON.stringify(manifest)) }, null, 2)}\n`;
+/** Facts as the text of a JSON file that ends with a hash of all before it. */
+export function seal(facts: object): string {
+  return `${JSON.stringify({ ...facts, seal: sha256(JSON.stringify(facts)) }, null, 2)}\n`;
+}
+
+/** The facts in a text that {@link seal} gave. Throws where any byte of it is another. */
+export function unseal(text: string): object {
+  const { seal: _, ...facts } = JSON.parse(text) as Record<string, unknown>;
+  if (seal(facts) !== text) throw new Error("the text is not that which was sealed");
+  return facts;
 }
 
 /**
@@ -40,9 +47,7 @@ export function formatManifest(manifest: Manifest): string {
 export async function openManifest(folder: string): Promise<Manifest> {
   try {
     const text = await readFile(join(folder, manifestName), "utf8");
-    const manifest = manifestSchema.parse(JSON.parse(text));
-    if (formatManifest(manifest) !== text) throw new Error("its text is not that of its contents");
-    return manifest;
+    return manifestSchema.parse(unseal(text));
   } catch (error) {
     throw damaged(
       folder,

@@ -58,7 +58,7 @@ export class Lab {
   private readonly running = new Map<string, Promise<StageOutput>>();
   private readonly resources = new Map<string, unknown>();
 
-  constructor(private readonly options: LabOptions = {}) {
+  constructor(readonly options: LabOptions = {}) {
     this.home = options.home ?? outgrowHome();
     this.layout = homeLayout(this.home);
   }
@@ -256,7 +256,8 @@ export class Lab {
     return this.resources.get(name) as T;
   }
 
-  private warn(message: string): void {
+  /** Says a sentence to people. */
+  warn(message: string): void {
     if (this.options.warn) this.options.warn(message);
     else console.error(`outgrow: ${message}`);
   }

@@ -31,7 +31,7 @@ export async function pretrainFeatureModel(
   features: Tensor,
   { width, epochs, batchSize, learningRate, corruptedShare }: FeaturePretraining,
   random: Random,
-  fit: Pick<FitOptions, "onStep" | "signal">,
+  fit: Pick<FitOptions, "onStep" | "signal" | "checkpoint">,
 ): Promise<Backbone> {
   const [rows, columns] = features.shape;
   const corrupted = new Float32Array(features.data);
@@ -58,9 +58,15 @@ export async function pretrainFeatureModel(
   const trained = await trainer
     .fit(params, data, { epochs, learningRate, random: random.stream("order"), ...fit })
     .finally(() => trainer.dispose());
+  return featureModel(trained.params.hidden);
+}
+
+/** A feature model from the hidden layers that were trained. */
+export function featureModel(hidden: LinearParams<Tensor>[]): Backbone {
+  const width = hidden[hidden.length - 1].bias.shape[0];
   return {
     name: `MLP ${width}`,
-    body: { hidden: trained.params.hidden },
+    body: { hidden },
     featureSize: width,
     features: (body: { hidden: LinearParams<JaxArray>[] }, { x }) => mlpFeatures(body, x),
   };

@@ -12,6 +12,7 @@ import {
   tokenLogits,
 } from "../models/transformer.js";
 import type { Random } from "../random.js";
+import { namedTensors } from "./safetensors.js";
 import { createTrainer, type FitOptions } from "./trainer.js";
 
 export interface TextPretraining {
@@ -71,19 +72,13 @@ export async function pretrainTextModel(
   texts: readonly string[],
   options: TextPretraining,
   random: Random,
-  fit: Pick<FitOptions, "onStep" | "signal">,
+  fit: Pick<FitOptions, "onStep" | "signal" | "checkpoint">,
 ): Promise<TextModel> {
   const tokenizer = trainBpe(texts, {
     vocabularySize: options.vocabularySize,
     specialTokens: [PADDING],
   });
-  const tokenize = (given: readonly string[]) =>
-    given.map((text, i) => {
-      const ids = tokenizer.encode(text);
-      if (ids.length === 0) throw new UserError(`text ${i} (counted from 0) has no tokens`);
-      return ids;
-    });
-  const encoded = tokenize(texts);
+  const encoded = tokenize(tokenizer, texts);
   const lengths = encoded.map((ids) => ids.length).sort((a, b) => a - b);
   const covering = lengths[Math.ceil(options.coverage * lengths.length) - 1];
   const contextLength = Math.min(options.contextLength, Math.ceil(covering / 8) * 8);
@@ -95,10 +90,7 @@ export async function pretrainTextModel(
     heads: options.heads,
     causal: true,
   };
-  const padding = tokenizer.specialTokens[PADDING];
-  const encode = (given: readonly string[]) => pad(tokenize(given), contextLength, padding);
-
-  const columns = pad(encoded, contextLength, padding);
+  const columns = pad(encoded, contextLength, tokenizer.specialTokens[PADDING]);
   const initial = initTransformer(config, random.stream("init"));
   const trainer = await createTrainer<TransformerParams<Tensor>, TransformerParams<JaxArray>>({
     name: "language model",
@@ -126,9 +118,41 @@ export async function pretrainTextModel(
       ...fit,
     })
     .finally(() => trainer.dispose());
-  const parameters = trainer.flat.size;
-  const cut = lengths.filter((length) => length > contextLength).length;
-  return { tokenizer, config, backbone: textBackbone(config, params), encode, parameters, cut };
+  return textModel({
+    tokenizer,
+    config,
+    params,
+    cut: lengths.filter((length) => length > contextLength).length,
+  });
+}
+
+/** The parts of a text model as they are trained and saved. */
+export interface TextModelParts {
+  tokenizer: Tokenizer;
+  config: TransformerConfig;
+  params: TransformerParams<Tensor>;
+  cut: number;
+}
+
+/** A text model from its parts. */
+export function textModel({ tokenizer, config, params, cut }: TextModelParts): TextModel {
+  const padding = tokenizer.specialTokens[PADDING];
+  return {
+    tokenizer,
+    config,
+    backbone: textBackbone(config, params),
+    encode: (texts) => pad(tokenize(tokenizer, texts), config.contextLength, padding),
+    parameters: [...namedTensors(params).values()].reduce((sum, { data }) => sum + data.length, 0),
+    cut,
+  };
+}
+
+function tokenize(tokenizer: Tokenizer, texts: readonly string[]): Int32Array[] {
+  return texts.map((text, i) => {
+    const ids = tokenizer.encode(text);
+    if (ids.length === 0) throw new UserError(`text ${i} (counted from 0) has no tokens`);
+    return ids;
+  });
 }
 
 /** Mean of the hidden states over a text's tokens. */

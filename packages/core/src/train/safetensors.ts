@@ -249,6 +249,28 @@ export function namedTensors(tree: object): Map<string, Tensor> {
   return byName;
 }
 
+/** The tree in which each tensor's path is its name, as {@link namedTensors} gives them. Numbers are places in arrays. */
+export function treeOfTensors(tensors: Readonly<Record<string, Tensor>>): object {
+  const root: Record<string, unknown> = {};
+  for (const [name, tensor] of Object.entries(tensors)) {
+    const keys = name.split(".");
+    let node = root;
+    for (const key of keys.slice(0, -1)) {
+      if (!Object.hasOwn(node, key)) node[key] = {};
+      node = node[key] as Record<string, unknown>;
+    }
+    node[keys[keys.length - 1]] = tensor;
+  }
+  return withArrays(root) as object;
+}
+
+function withArrays(node: unknown): unknown {
+  if (node instanceof Tensor) return node;
+  const entries = Object.entries(node as object).map(([key, child]) => [key, withArrays(child)] as const);
+  const isArray = entries.length > 0 && entries.every(([key], i) => key === String(i));
+  return isArray ? entries.map(([, child]) => child) : Object.fromEntries(entries);
+}
+
 /** The tree `like` with the tensors of those names in it. */
 function fill(like: object, tensors: Record<string, Tensor>, path: string[] = []): unknown {
   if (isTensor(like)) return tensors[path.join(".")];

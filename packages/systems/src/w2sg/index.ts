@@ -6,19 +6,18 @@ export {
   type OwnDataResult,
   type OwnRecord,
   ownDataPlan,
-  ownDataRecipes,
   ownDataSchema,
 } from "./own-data.js";
-export { predictionsCsv, summariseOwnData } from "./own-summary.js";
+export { ownDataRecipes } from "./own-stages.js";
+export { ownHeadlines, predictionsCsv, summariseOwnData } from "./own-summary.js";
+export { type Mode, recipes } from "./stages.js";
 export {
-  type Mode,
   plan,
   quickConfig,
-  recipes,
   runStudy,
   type StudentRecord,
   type StudyConfig,
   type StudyOptions,
   studySchema,
 } from "./study.js";
-export { pgrPicture, summarise } from "./summary.js";
+export { pgrPicture, studyHeadlines, summarise } from "./summary.js";

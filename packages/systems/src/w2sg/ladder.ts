@@ -5,6 +5,7 @@ import {
   type Backbone,
   compileRows,
   createTrainer,
+  type FitOptions,
   initMlp,
   type LatentFeaturesWorld,
   type MlpParams,
@@ -51,7 +52,7 @@ export async function pretrain(
   world: LatentFeaturesWorld,
   { width, samples, epochs }: Rung,
   random: Random,
-  onStep: (fraction: number, loss: number) => void,
+  fit: Pick<FitOptions, "onStep" | "signal" | "checkpoint"> = {},
 ): Promise<Backbone> {
   const { latents, inputs } = world.inputs(samples, random.stream("inputs"));
   const columns = {
@@ -70,14 +71,16 @@ export async function pretrain(
     },
   });
   const { learningRate } = pretraining;
-  const result = await trainer.fit(params, columns, {
-    epochs,
-    learningRate,
-    random: random.stream("order"),
-    onStep: ({ step, totalSteps, loss }) => onStep(step / totalSteps, loss),
-  });
-  await trainer.dispose();
+  const result = await trainer
+    .fit(params, columns, { epochs, learningRate, random: random.stream("order"), ...fit })
+    .finally(() => trainer.dispose());
   return asBackbone(rungName(width), { hidden: result.params.hidden }, width);
+}
+
+/** A backbone from its name and its body, as they were saved. */
+export function restoreBackbone(name: string, body: object): Backbone {
+  const { hidden } = body as Hidden<Tensor>;
+  return asBackbone(name, { hidden }, hidden[hidden.length - 1].bias.shape[0]);
 }
 
 type Hidden<Leaf> = Pick<MlpParams<Leaf>, "hidden">;

@@ -52,7 +52,7 @@ export interface Trained {
 
 /**
  * Trains the models of one participant's shape. Programs are compiled when first needed and serve all tasks, so keep
- * one workshop for each shape of model and data.
+ * one workshop for each shape of model and data. Aborting `signal` stops a training at its next step.
  */
 export class Workshop {
   private readonly finetuners = new Map<string, Promise<Finetuner>>();
@@ -61,8 +61,6 @@ export class Workshop {
   constructor(
     readonly classes: number,
     readonly recipe: Recipe,
-    /** Aborting it stops a training at its next step. */
-    readonly signal?: AbortSignal,
   ) {}
 
   /** Step 3 and 4 of the card: weak soft labels for the transfer split from a model trained on the truth. */
@@ -70,9 +68,10 @@ export class Workshop {
     weak: Participant,
     truth: Truth,
     random: Random,
+    signal?: AbortSignal,
   ): Promise<Trained & { weakLabels: WeakLabels }> {
     const targets = oneHot(truth.supervision, this.classes);
-    const params = await this.fit(weak, weak.supervision, targets, naive, random);
+    const params = await this.fit(weak, weak.supervision, targets, naive, random, signal);
     return {
       params,
       test: await this.predict(weak, params, weak.test),
@@ -89,20 +88,21 @@ export class Workshop {
     weakLabels: WeakLabels,
     method: Method,
     random: Random,
+    signal?: AbortSignal,
   ): Promise<Trained> {
-    const params = await this.fit(strong, strong.transfer, weakLabels.labels, method, random);
+    const params = await this.fit(strong, strong.transfer, weakLabels.labels, method, random, signal);
     return { params, test: await this.predict(strong, params, strong.test) };
   }
 
   /** The same as the student's training, with the truth of the same examples for labels. */
-  async trainCeiling(strong: Participant, truth: Truth, random: Random): Promise<Trained> {
-    const params = await this.fit(
-      strong,
-      strong.transfer,
-      oneHot(truth.transfer, this.classes),
-      naive,
-      random,
-    );
+  async trainCeiling(
+    strong: Participant,
+    truth: Truth,
+    random: Random,
+    signal?: AbortSignal,
+  ): Promise<Trained> {
+    const targets = oneHot(truth.transfer, this.classes);
+    const params = await this.fit(strong, strong.transfer, targets, naive, random, signal);
     return { params, test: await this.predict(strong, params, strong.test) };
   }
 
@@ -117,6 +117,7 @@ export class Workshop {
     targets: SoftLabels,
     method: Method,
     random: Random,
+    signal: AbortSignal | undefined,
   ): Promise<ClassifierParams> {
     const { batchSize, epochs, learningRate, schedule } = this.recipe;
     const key = `${backbone.name} ${method.name} ${targets.shape}`;
@@ -125,7 +126,7 @@ export class Workshop {
       this.finetuners.get(key) ??
       createFinetuner({ backbone, classes: this.classes, inputs, loss, batchSize });
     this.finetuners.set(key, created);
-    const options: FinetuneOptions = { epochs, learningRate, schedule, random, signal: this.signal };
+    const options: FinetuneOptions = { epochs, learningRate, schedule, random, signal };
     return (await (await created).fit(backbone, inputs, targets, options)).params;
   }
 

@@ -6,6 +6,7 @@ import {
   column,
   createRandom,
   hardLabels,
+  Lab,
   oneHot,
   readTable,
   report,
@@ -14,15 +15,35 @@ import {
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   drawParts,
-  fitOwnData,
+  fitOwnData as fitOwnDataIn,
+  type OwnDataOptions,
   type OwnDataResult,
   ownDataPlan,
   ownDataSchema,
-  type Parts,
 } from "./own-data.js";
+import type { Parts } from "./own-stages.js";
 import { predictionsCsv } from "./own-summary.js";
 
-type Given = Parameters<typeof fitOwnData>[1];
+type Given = Parameters<typeof fitOwnDataIn>[1];
+
+let homes: string;
+beforeAll(async () => {
+  homes = await mkdtemp(join(tmpdir(), "outgrow-own-"));
+});
+afterAll(() => rm(homes, { recursive: true }));
+/** Computes all of it: in a lab without any results, if in no other. */
+async function fitOwnData(
+  data: ClassificationData,
+  given: Given,
+  options: Omit<OwnDataOptions, "lab"> & { lab?: Lab },
+): Promise<OwnDataResult> {
+  const lab = new Lab({ home: await mkdtemp(join(homes, "home-")) });
+  try {
+    return await fitOwnDataIn(data, given, { lab, ...options });
+  } finally {
+    await lab.close();
+  }
+}
 
 const classes = ["low", "mid", "top"];
 const words = [

@@ -2,46 +2,51 @@
  * The three models on a user's own data: a weak supervisor (a given column of weak labels, or a small model trained on a
  * small share of the truth), a pretrained student by every chosen method, and the ceiling where the truth allows it.
  */
-import { Tensor } from "@outgrow/engine";
 import {
-  applyScaling,
   type Backbone,
   type ClassificationData,
+  type ClassificationInputs,
   type ClassifierParams,
   type Columns,
   checkSoftLabels,
-  compileClassifier,
-  createFinetuner,
-  createRandom,
-  type Finetuner,
+  contentHash,
   featurePretrainingDefaults,
-  fitScaling,
+  type Given,
+  given as givenInput,
   hardLabels,
-  type Method,
+  type Lab,
   methodNamed,
   mildWarnings,
   naive,
   oneHot,
   parseConfig,
-  pretrainFeatureModel,
-  pretrainTextModel,
   type Random,
   refuseLeak,
   type report,
   type Scaling,
   type SoftLabels,
-  selectRows,
+  type StageOutput,
   split,
   type TextModel,
   textPretrainingDefaults,
-  trainLogisticRegression,
-  trainNgramClassifier,
   UserError,
 } from "outgrow";
 import { z } from "zod";
 import { type Comparison, compare } from "./compare.js";
 import { count, distinct } from "./fields.js";
-import type { Recipe } from "./method.js";
+import {
+  ownDataRecipes,
+  ownRandom,
+  type Parts,
+  predictOwnStage,
+  pretrainOwnStage,
+  readLabels,
+  readStrong,
+  readStudent,
+  selectLabels,
+  superviseOwnStage,
+  trainOwnStage,
+} from "./own-stages.js";
 
 export const ownDataSchema = z.strictObject({
   seed: z.int().min(0).default(0),
@@ -59,21 +64,6 @@ export const ownDataSchema = z.strictObject({
     .default({}),
 });
 export type OwnDataConfig = z.output<typeof ownDataSchema>;
-
-/** All weights are finetuned: 2 passes over texts, 10 over rows of features. */
-export const ownDataRecipes: Record<"text" | "features", Recipe> = {
-  text: { epochs: 2, batchSize: 32, learningRate: 5e-4, schedule: { warmup: 0.1 } },
-  features: { epochs: 10, batchSize: 64, learningRate: 1e-3, schedule: { warmup: 0.1 } },
-};
-
-/** Row numbers of one repetition. */
-export interface Parts {
-  test: Int32Array;
-  /** Empty where weak labels are given. */
-  supervision: Int32Array;
-  transfer: Int32Array;
-  validation: Int32Array;
-}
 
 /** One student of one repetition. */
 export interface OwnRecord extends Partial<Comparison> {
@@ -100,6 +90,8 @@ export interface OwnDataResult {
 
 export interface OwnDataOptions {
   progress: report.Progress;
+  /** Runs the stages. */
+  lab: Lab;
   signal?: AbortSignal;
 }
 
@@ -129,130 +121,104 @@ const pretrainingEpochs = (data: ClassificationData) =>
 export async function fitOwnData(
   data: ClassificationData,
   given: z.input<typeof ownDataSchema>,
-  { progress, signal }: OwnDataOptions,
+  { progress, signal, lab }: OwnDataOptions,
 ): Promise<OwnDataResult> {
   const config = parseConfig(ownDataSchema, given, "fit");
-  const chosen = config.methods.map(methodNamed);
-  const random = createRandom(config.seed).stream("own data");
+  for (const name of config.methods) methodNamed(name);
+  const { seed, pretraining } = config;
+  const rows = hashed(data.inputs);
   const classes = data.classes.length;
-  const recipe = ownDataRecipes[data.inputs.kind];
-  const repetition = (index: number) => {
-    const parts = drawParts(data, config, random.stream("seed", index));
-    const { labels: weak, source } = weakLabels(data, parts);
-    checkSoftLabels(weak, data.ids);
-    return { parts, weak, source };
+  const repetition = async (index: number) => {
+    const parts = drawParts(data, config, ownRandom(seed).stream("seed", index));
+    const supervisor = await weakLabels(data, rows, parts, { lab, signal });
+    checkSoftLabels(supervisor.labels, data.ids);
+    return { parts, ...supervisor };
   };
-  const beginning = repetition(0); // before the long work: what cannot be is refused here
+  const beginning = await repetition(0); // before the long work: what cannot be is refused here
 
   const stage = progress.begin(PRETRAINING);
-  const strong = await pretrainStudent(data, config, random.stream("pretraining"), {
-    signal,
-    onStep: ({ step, totalSteps, loss }) => stage.update(step / totalSteps, `loss ${loss.toFixed(3)}`),
-  });
-  stage.done();
+  const onProgress = stage.update;
+  const model = await lab.run(pretrainOwnStage, { seed, ...pretraining }, { rows }, { signal, onProgress });
+  stage.done(model.cached ? "reused" : undefined);
 
-  const bench = new Map<string, Promise<Finetuner>>();
-  const predict = await compileClassifier(strong.backbone, classes, strong.inputs);
   const records: OwnRecord[] = [];
   const warnings: string[] = [];
-  let first: Pick<OwnDataResult, "parts" | "student" | "weak" | "weakSource"> | undefined;
-  try {
-    for (let index = 0; index < config.seeds; index++) {
-      const own = random.stream("seed", index);
-      const seedProgress = progress.begin(seedStage(index));
-      const { parts, weak, source } = index === 0 ? beginning : repetition(index);
-      const rowsOf = (labels: SoftLabels, rows: Int32Array) => selectLabels(labels, rows);
-      if (index === 0) warnings.push(...mildWarnings(rowsOf(weak, parts.transfer)));
-      const weakTest = rowsOf(weak, parts.test);
+  let first: { parts: Parts; weak: SoftLabels; weakSource: string; student: StageOutput } | undefined;
+  for (let index = 0; index < config.seeds; index++) {
+    const seedProgress = progress.begin(seedStage(index));
+    const { parts, labels: weak, source } = index === 0 ? beginning : await repetition(index);
+    if (index === 0) warnings.push(...mildWarnings(selectLabels(weak, parts.transfer)));
+    const weakTest = selectLabels(weak, parts.test);
 
-      const trainings = chosen.length + (data.truth ? 1 : 0);
-      let trained = 0;
-      const train = async (
-        name: string,
-        method: Method,
-        labels: SoftLabels,
-        rows: Parts,
-      ): Promise<ClassifierParams> => {
-        const inputs = selectRows(strong.inputs, rows.transfer);
-        const targets = rowsOf(labels, rows.transfer);
-        const key = `${method.name} ${rows.transfer.length}`;
-        const created =
-          bench.get(key) ??
-          createFinetuner({
-            backbone: strong.backbone,
-            classes,
-            inputs,
-            loss: method.loss(targets, recipe.batchSize),
-            batchSize: recipe.batchSize,
-          });
-        bench.set(key, created);
-        const { epochs, learningRate, schedule } = recipe;
-        const { params } = await (await created).fit(strong.backbone, inputs, targets, {
-          epochs,
-          learningRate,
-          schedule,
+    const trainings = config.methods.length + (data.truth ? 1 : 0);
+    let trained = 0;
+    let reused = true;
+    const train = async (name: string, method: string, labels: SoftLabels, taught: Parts) => {
+      const { transfer, validation, test } = taught;
+      const lesson = givenInput({ labels, transfer, validation, test });
+      const student = await lab.run(
+        trainOwnStage,
+        { seed, index, method, classes },
+        { model, rows, lesson },
+        {
           signal,
-          random: own.stream("order"),
-          validation: {
-            inputs: selectRows(strong.inputs, rows.validation),
-            labels: rowsOf(labels, rows.validation),
-          },
-          onStep: ({ step, totalSteps, loss }) =>
-            seedProgress.update(
-              (trained + step / totalSteps) / trainings,
-              `${name}, loss ${loss.toFixed(3)}`,
-            ),
-        });
-        trained++;
-        return params;
-      };
+          onProgress: (fraction, detail) =>
+            seedProgress.update((trained + fraction) / trainings, `${name}, ${detail}`),
+        },
+      );
+      trained++;
+      reused &&= student.cached;
+      return student;
+    };
 
-      let ceiling: SoftLabels | undefined;
-      let truth: Int32Array | undefined;
-      if (data.truth) {
-        const known = data.truth;
-        truth = Int32Array.from(parts.test, (row) => known[row]);
-        const truthful = {
-          ...parts,
-          transfer: withTruth(known, parts.transfer),
-          validation: withTruth(known, parts.validation),
-        };
-        // A ceiling from fewer examples than the student's would not be its ceiling.
-        if (truthful.transfer.length === parts.transfer.length && truthful.validation.length > 0) {
-          const golden = oneHot(
-            known.map((label) => Math.max(0, label)),
-            classes,
-          );
-          ceiling = await predict(
-            await train("ceiling", naive, golden, truthful),
-            selectRows(strong.inputs, parts.test),
-          );
-        }
+    let ceiling: SoftLabels | undefined;
+    let truth: Int32Array | undefined;
+    if (data.truth) {
+      const known = data.truth;
+      truth = Int32Array.from(parts.test, (row) => known[row]);
+      const truthful = {
+        ...parts,
+        transfer: withTruth(known, parts.transfer),
+        validation: withTruth(known, parts.validation),
+      };
+      // A ceiling from fewer examples than the student's would not be its ceiling.
+      if (truthful.transfer.length === parts.transfer.length && truthful.validation.length > 0) {
+        const golden = oneHot(
+          known.map((label) => Math.max(0, label)),
+          classes,
+        );
+        ceiling = await readLabels(await train("ceiling", naive.name, golden, truthful));
       }
-      for (const method of chosen) {
-        const params = await train(method.name, method, weak, parts);
-        const test = await predict(params, selectRows(strong.inputs, parts.test));
-        const [own, weakHard] = [hardLabels(test), hardLabels(weakTest)];
-        records.push({
-          seedIndex: index,
-          method: method.name,
-          agreementWithWeak: own.filter((label, i) => label === weakHard[i]).length / own.length,
-          ...(truth ? compare(truth, { weak: weakTest, student: test, ceiling }) : {}),
-        });
-        first ??= {
-          parts,
-          weak,
-          weakSource: source,
-          student: { backbone: strong.backbone, params, predictions: await predict(params, strong.inputs) },
-        };
-      }
-      seedProgress.done();
     }
-  } finally {
-    for (const finetuner of bench.values()) await (await finetuner).dispose();
-    await predict.dispose();
+    for (const method of config.methods) {
+      const student = await train(method, method, weak, parts);
+      const test = await readLabels(student);
+      const [own, weakHard] = [hardLabels(test), hardLabels(weakTest)];
+      records.push({
+        seedIndex: index,
+        method,
+        agreementWithWeak: own.filter((label, i) => label === weakHard[i]).length / own.length,
+        ...(truth ? compare(truth, { weak: weakTest, student: test, ceiling }) : {}),
+      });
+      first ??= { parts, weak, weakSource: source, student };
+    }
+    seedProgress.done(reused ? "reused" : undefined);
   }
-  return { records, warnings, ...strong, ...(first as NonNullable<typeof first>) };
+
+  const { student, ...ofFirst } = first as NonNullable<typeof first>;
+  const strong = await readStrong(model, data.inputs);
+  const everyRow = await lab.run(predictOwnStage, { classes }, { model, student, rows }, { signal });
+  return {
+    records,
+    warnings,
+    ...strong,
+    ...ofFirst,
+    student: {
+      backbone: strong.backbone,
+      params: await readStudent(student),
+      predictions: await readLabels(everyRow),
+    },
+  };
 }
 
 /**
@@ -315,68 +281,24 @@ const leastForStudent = 10;
 const withTruth = (truth: Int32Array, rows: Int32Array): Int32Array => rows.filter((row) => truth[row] >= 0);
 
 /** The weak labels of every row: those given, or those of a small model trained on the supervision rows. */
-function weakLabels(data: ClassificationData, parts: Parts): { labels: SoftLabels; source: string } {
+async function weakLabels(
+  data: ClassificationData,
+  rows: Given<ClassificationInputs>,
+  parts: Parts,
+  { lab, signal }: { lab: Lab; signal?: AbortSignal },
+): Promise<{ labels: SoftLabels; source: string }> {
   if (data.weak) return { labels: data.weak, source: "the given weak labels" };
   const truth = data.truth as Int32Array;
   const labels = Int32Array.from(parts.supervision, (row) => truth[row]);
-  const classes = data.classes.length;
-  if (data.inputs.kind === "text") {
-    const { texts } = data.inputs;
-    const own = Array.from(parts.supervision, (row) => texts[row]);
-    const model = trainNgramClassifier({ texts: own, labels, classes, unlabelled: texts });
-    return { labels: model.predict(texts), source: `bag of n-grams, ${labels.length} true labels` };
-  }
-  const scaling = fitScaling(data.inputs.features, data.inputs.shape, parts.supervision);
-  const scaled = applyScaling(data.inputs.features, scaling);
-  const [, columns] = data.inputs.shape;
-  const own = selectRows({ x: new Tensor(scaled, [...data.inputs.shape]) }, parts.supervision).x;
-  const model = trainLogisticRegression({
-    features: own.data as Float32Array,
-    shape: [labels.length, columns],
-    labels,
-    classes,
-  });
-  return {
-    labels: model.predict(scaled, data.inputs.shape),
-    source: `logistic regression, ${labels.length} true labels`,
-  };
+  const supervision = givenInput({ rows: parts.supervision, labels });
+  const config = { classes: data.classes.length };
+  const output = await lab.run(superviseOwnStage, config, { rows, supervision }, { signal });
+  const model = data.inputs.kind === "text" ? "bag of n-grams" : "logistic regression";
+  return { labels: await readLabels(output), source: `${model}, ${labels.length} true labels` };
 }
 
-function selectLabels({ values, shape: [rows, classes] }: SoftLabels, chosen: Int32Array): SoftLabels {
-  const selected = selectRows({ labels: new Tensor(values, [rows, classes]) }, chosen).labels;
-  return { values: selected.data as Float32Array, shape: [chosen.length, classes] };
-}
-
-type Strong = Pick<OwnDataResult, "inputs" | "text" | "scaling"> & { backbone: Backbone };
-
-async function pretrainStudent(
-  data: ClassificationData,
-  config: OwnDataConfig,
-  random: Random,
-  fit: Parameters<typeof pretrainTextModel>[3],
-): Promise<Strong> {
-  if (data.inputs.kind === "text") {
-    const { texts } = data.inputs;
-    const text = await pretrainTextModel(
-      texts,
-      { ...textPretrainingDefaults, ...config.pretraining },
-      random,
-      fit,
-    );
-    return { text, backbone: text.backbone, inputs: text.encode(texts) };
-  }
-  const { features, shape } = data.inputs;
-  const scaling = fitScaling(
-    features,
-    shape,
-    Int32Array.from({ length: shape[0] }, (_, row) => row),
-  );
-  const x = new Tensor(applyScaling(features, scaling), [...shape]);
-  const { epochs, width } = config.pretraining;
-  const options = {
-    ...featurePretrainingDefaults,
-    ...(epochs ? { epochs } : {}),
-    ...(width ? { width } : {}),
-  };
-  return { scaling, backbone: await pretrainFeatureModel(x, options, random, fit), inputs: { x } };
+/** The rows by their content alone: the names of their columns teach nothing. */
+function hashed(inputs: ClassificationInputs): Given<ClassificationInputs> {
+  const content = inputs.kind === "text" ? inputs.texts : { features: inputs.features, shape: inputs.shape };
+  return givenInput(inputs, contentHash(content));
 }

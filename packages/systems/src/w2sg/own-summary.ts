@@ -248,3 +248,21 @@ export function predictionsCsv(data: ClassificationData, { student, weak, parts 
   ];
   return formatCsv([header, ...rows]);
 }
+
+/** Means over repetitions, for lists of runs. */
+export function ownHeadlines(records: readonly OwnRecord[]): Record<string, number | null> {
+  const mean = (values: (number | null | undefined)[]) => {
+    const known = values.filter((value) => typeof value === "number");
+    return known.length === 0 ? null : known.reduce((sum, value) => sum + value, 0) / known.length;
+  };
+  const methods = [...new Set(records.map(({ method }) => method))];
+  return Object.fromEntries(
+    methods.flatMap((method) => {
+      const own = records.filter((record) => record.method === method);
+      return [
+        [`accuracy ${method}`, mean(own.map(({ studentAccuracy }) => studentAccuracy))],
+        [`agreement ${method}`, mean(own.map(({ agreementWithWeak }) => agreementWithWeak))],
+      ];
+    }),
+  );
+}

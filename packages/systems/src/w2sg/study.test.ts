@@ -1,22 +1,48 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { Tensor } from "@outgrow/engine";
 import {
   accuracy,
   createRandom,
   featureBackbone,
   hardLabels,
+  Lab,
+  type LabOptions,
   latentFeatures,
   latentFeaturesSchema,
   naive,
   oneHot,
   randomFlips,
-  type report,
+  report,
+  type StageEvent,
 } from "outgrow";
-import { describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { extractFeatures, pretrain } from "./ladder.js";
 import { type Participant, Workshop } from "./method.js";
-import { controls, plan, recipes, runStudy, type StudentRecord, studySchema } from "./study.js";
+import { recipes } from "./stages.js";
+import {
+  controls,
+  plan,
+  runStudy as runStudyIn,
+  type StudentRecord,
+  type StudyOptions,
+  studySchema,
+} from "./study.js";
 
-type Given = Parameters<typeof runStudy>[0];
+type Given = Parameters<typeof runStudyIn>[0];
+
+const homes: string[] = [];
+afterAll(() => {
+  for (const home of homes) rmSync(home, { recursive: true });
+});
+/** A lab without any results, so that all is computed. */
+const emptyLab = (options: LabOptions = {}) => {
+  homes.push(mkdtempSync(join(tmpdir(), "outgrow-study-")));
+  return new Lab({ home: homes[homes.length - 1], ...options });
+};
+const runStudy = (given: Given, options: Omit<StudyOptions, "lab"> & { lab?: Lab }) =>
+  runStudyIn(given, { lab: emptyLab(), ...options });
 
 const rung = (width: number) => ({ width, samples: 128, epochs: 1 });
 /** Nothing is learnt here; everything is gone through. */
@@ -111,6 +137,27 @@ describe("a tiny study", async () => {
   test("is the same to the bit when worlds run at the same time", async () => {
     const parallel = await runStudy(tiny, { progress: recorder().progress, parallel: 2 });
     expect(parallel).toEqual(records);
+  });
+
+  test("is the same to the bit when its stages are there already, and computes none of them", async () => {
+    const stages: StageEvent[] = [];
+    const lab = emptyLab({ onStage: (event) => stages.push(event) });
+    const small = { ...tiny, worlds: 1 };
+    const first = await runStudy(small, { progress: recorder().progress, lab });
+    expect(first).toEqual(records.slice(0, first.length));
+    // 3 rungs and the untrained one; in 2 tasks and 2 modes a ceiling and for 2 supervisors themselves and 3 students.
+    expect(stages.filter(({ cached }) => !cached)).toHaveLength(4 + 2 * 2 * (1 + 2 * (1 + 3)));
+    const ways: (string | undefined)[] = [];
+    const progress: report.Progress = {
+      ...report.silentProgress,
+      begin: () => ({ update: () => {}, done: (how) => ways.push(how) }),
+    };
+    expect(await runStudy(small, { progress, lab })).toEqual(first);
+    expect(stages.filter(({ cached }) => !cached)).toHaveLength(stages.length / 2);
+    expect(ways).toEqual(["reused", "reused", "reused"]);
+    // In threads, too.
+    expect(await runStudy(tiny, { progress, lab, parallel: 2 })).toEqual(records);
+    await lab.close();
   });
 
   test("is another one with another seed", async () => {
@@ -208,7 +255,7 @@ describe("linear probes on the factor world", () => {
     const world = latentFeatures.generate(latentFeaturesSchema.parse({}), random.stream("world"));
     const backbones = [];
     for (const rung of [weakRung, strongRung]) {
-      backbones.push(await pretrain(world, rung, random.stream("pretrain", rung.width), () => {}));
+      backbones.push(await pretrain(world, rung, random.stream("pretrain", rung.width)));
     }
     const draws = [3000, 3000, 2000].map((n, i) => {
       const { latents, inputs } = world.inputs(n, random.stream("inputs", i));

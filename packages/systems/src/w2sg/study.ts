@@ -2,31 +2,33 @@
  * Track A of the card: on the factor world, a ladder of pretrained MLPs; every supervisor's labels train the strongest
  * model, by every method, next to the ceiling and the controls.
  */
-import { Tensor } from "@outgrow/engine";
 import {
-  type Backbone,
-  createRandom,
-  featureBackbone,
-  type LatentFeaturesWorld,
-  latentFeatures,
+  type Lab,
   latentFeaturesSchema,
   methodNamed,
   methods,
   parseConfig,
-  type Random,
   type report,
+  type StageOutput,
   UserError,
 } from "outgrow";
 import { z } from "zod";
 import { type Comparison, compare } from "./compare.js";
 import { count, distinct } from "./fields.js";
-import { extractFeatures, ladderDefaults, pretrain, randomBackbone, rungName } from "./ladder.js";
-import { type Participant, type Recipe, type Trained, type Truth, Workshop } from "./method.js";
+import { ladderDefaults, rungName } from "./ladder.js";
+import {
+  ceilingStage,
+  type Mode,
+  modes,
+  pretrainStage,
+  readPredictions,
+  rungSchema,
+  studentStage,
+  supervisorStage,
+  type TaskConfig,
+  untrainedStage,
+} from "./stages.js";
 import { runWorldInThread } from "./world-thread.js";
-
-const rung = z.strictObject({ width: count, samples: count, epochs: count });
-const modes = ["linear-probe", "full-finetune"] as const;
-export type Mode = (typeof modes)[number];
 
 /** Configuration of the study. Defaults are the card's (track A). */
 export const studySchema = z.strictObject({
@@ -39,7 +41,7 @@ export const studySchema = z.strictObject({
   transferSize: count.default(5000),
   testSize: count.default(4000),
   /** Weakest first; the last is the student, all before it are supervisors. */
-  ladder: distinct(rung, "width", ({ width }) => width)
+  ladder: distinct(rungSchema, "width", ({ width }) => width)
     .min(2)
     .default([...ladderDefaults]),
   methods: distinct(z.string(), "method").default(methods.map((method) => method.name)),
@@ -62,12 +64,6 @@ export const quickConfig: z.input<typeof studySchema> = {
   ],
 };
 
-/** Card: linear probe Adam 1e-2, 6 epochs, batch 128; full finetune 5e-4, 3 epochs, batch 32; cosine to 0. */
-export const recipes: Record<Mode, Recipe> = {
-  "linear-probe": { epochs: 6, batchSize: 128, learningRate: 1e-2, schedule: {} },
-  "full-finetune": { epochs: 3, batchSize: 32, learningRate: 5e-4, schedule: {} },
-};
-
 /** What a student was: one of the methods, or a control. */
 export const controls = ["self-training", "random init"] as const;
 
@@ -85,6 +81,8 @@ export interface StudentRecord extends Comparison {
 
 export interface StudyOptions {
   progress: report.Progress;
+  /** Runs the stages. Threads have labs of their own with its options, and tell it what happens. */
+  lab: Lab;
   signal?: AbortSignal;
   /** Worlds that run at the same time, each in a thread of its own. Default 1: all in the calling thread. */
   parallel?: number;
@@ -97,7 +95,7 @@ export async function runStudy(
 ): Promise<StudentRecord[]> {
   const config = parseConfig(studySchema, given, "study w2sg");
   for (const name of config.methods) methodNamed(name);
-  const { progress, parallel = 1 } = options;
+  const { progress, lab, parallel = 1 } = options;
   if (!Number.isSafeInteger(parallel) || parallel < 1) {
     throw new UserError(`${parallel} worlds at the same time, expected a whole number from 1 on`);
   }
@@ -110,8 +108,8 @@ export async function runStudy(
     for (let world = queue.shift(); world !== undefined; world = queue.shift()) {
       const run =
         parallel === 1
-          ? runWorld(config, world, { progress, signal })
-          : runWorldInThread({ config, world }, { progress, signal });
+          ? runWorld(config, world, { progress, signal, lab })
+          : runWorldInThread({ config, world }, { progress, signal, lab });
       records[world] = await run.catch((error) => {
         failed.abort(error);
         throw error;
@@ -127,17 +125,17 @@ export async function runStudy(
 export function plan(given: z.input<typeof studySchema>): { name: string; weight: number }[] {
   const config = parseConfig(studySchema, given, "study w2sg");
   return Array.from({ length: config.worlds }, (_, world) => [
-    { name: pretrainStage(world), weight: pretrainWeight(config) },
+    { name: pretrainName(world), weight: pretrainWeight(config) },
     ...Array.from({ length: config.tasks }, (_, task) => ({
-      name: taskStage(world, task),
+      name: taskName(world, task),
       weight: taskWeight(config),
     })),
   ]).flat();
 }
 
-const pretrainStage = (world: number) => `world ${world + 1}: pretrain the ladder`;
-const taskStage = (world: number, task: number) => `world ${world + 1}, task ${task + 1}`;
-const work = ({ width, samples, epochs }: z.output<typeof rung>) =>
+const pretrainName = (world: number) => `world ${world + 1}: pretrain the ladder`;
+const taskName = (world: number, task: number) => `world ${world + 1}, task ${task + 1}`;
+const work = ({ width, samples, epochs }: z.output<typeof rungSchema>) =>
   samples * epochs * (3e-6 + 1.4e-10 * width * width);
 const pretrainWeight = (config: StudyConfig) =>
   config.ladder.reduce((total, entry) => total + work(entry), 0);
@@ -148,154 +146,102 @@ const taskWeight = (config: StudyConfig) =>
 export async function runWorld(
   config: StudyConfig,
   index: number,
-  { progress, signal }: { progress: report.Progress; signal: AbortSignal },
+  { progress, signal, lab }: { progress: report.Progress; signal: AbortSignal; lab: Lab },
 ): Promise<StudentRecord[]> {
+  const { seed, world, supervisionSize, transferSize, testSize } = config;
   signal.throwIfAborted();
-  const random = createRandom(config.seed).stream("world", index);
-  const world = latentFeatures.generate(config.world, random.stream("world"));
-  const stage = progress.begin(pretrainStage(index));
+  const ofWorld = { seed, index, world };
+  const stage = progress.begin(pretrainName(index));
   const total = pretrainWeight(config);
   let done = 0;
-  const backbones: Backbone[] = [];
-  for (const entry of config.ladder) {
-    const share = work(entry) / total;
-    backbones.push(
-      await pretrain(world, entry, random.stream("pretrain", entry.width), (fraction) => {
-        signal.throwIfAborted();
-        stage.update(done + share * fraction, rungName(entry.width));
-      }),
-    );
+  let reused = true;
+  const ladder: Model[] = [];
+  for (const rung of config.ladder) {
+    const share = work(rung) / total;
+    const name = rungName(rung.width);
+    const onProgress = (fraction: number) => stage.update(done + share * fraction, name);
+    const output = await lab.run(pretrainStage, { ...ofWorld, rung }, {}, { signal, onProgress });
+    reused &&= output.cached;
+    ladder.push({ name, output });
     done += share;
   }
-  stage.done();
-
-  const strongest = config.ladder[config.ladder.length - 1].width;
-  const untrained = randomBackbone(world, strongest, random.stream("random init"));
-  const splits = drawSplits(world, config, random.stream("splits"));
-  const workshops = config.modes.map((mode) => ({ mode, workshop: new Workshop(2, recipes[mode], signal) }));
-  const participants = await prepare([...backbones, untrained], splits.inputs);
+  const { width } = config.ladder[config.ladder.length - 1];
+  const output = await lab.run(untrainedStage, { ...ofWorld, width }, {}, { signal });
+  const models = { ladder, untrained: { name: `${rungName(width)} random`, output } };
+  stage.done(reused ? "reused" : undefined);
 
   const records: StudentRecord[] = [];
-  try {
-    for (let task = 0; task < config.tasks; task++) {
-      const taskRandom = random.stream("task", task);
-      const { label } = world.task(taskRandom.stream("direction"));
-      const truth: Truth = {
-        supervision: label(splits.latents.supervision),
-        transfer: label(splits.latents.transfer),
-        test: label(splits.latents.test),
-      };
-      const taskStageProgress = progress.begin(taskStage(index, task));
-      for (const [i, { mode, workshop }] of workshops.entries()) {
-        const run = { config, workshop, truth, random: taskRandom.stream(mode) };
-        const update = (fraction: number, detail: string) =>
-          taskStageProgress.update((i + fraction) / workshops.length, `${mode}: ${detail}`);
-        const results = await runTask(run, participants[mode], update);
-        records.push(...results.map((record) => ({ world: index, task, mode, ...record })));
-      }
-      taskStageProgress.done();
+  for (let task = 0; task < config.tasks; task++) {
+    const taskProgress = progress.begin(taskName(index, task));
+    let allReused = true;
+    for (const [i, mode] of config.modes.entries()) {
+      const update = (fraction: number, detail: string) =>
+        taskProgress.update((i + fraction) / config.modes.length, `${mode}: ${detail}`);
+      const ofTask = { ...ofWorld, task, mode, supervisionSize, transferSize, testSize };
+      const results = await runTask(ofTask, config.methods, models, { lab, signal, update });
+      records.push(...results.records.map((record) => ({ world: index, task, mode, ...record })));
+      allReused &&= results.reused;
     }
-  } finally {
-    for (const { workshop } of workshops) await workshop.dispose();
+    taskProgress.done(allReused ? "reused" : undefined);
   }
   return records;
 }
 
-interface TaskRun {
-  config: StudyConfig;
-  workshop: Workshop;
-  truth: Truth;
-  random: Random;
+/** A pretrained model, or one that is not. */
+interface Model {
+  name: string;
+  output: StageOutput;
 }
 
-/** All supervisors, students and the ceiling of one task. `models`: the ladder, then the untrained student. */
+interface TaskResult {
+  records: Omit<StudentRecord, "world" | "task" | "mode">[];
+  /** Whether all of it was there already. */
+  reused: boolean;
+}
+
+/** All supervisors, students and the ceiling of one task. */
 async function runTask(
-  { config, workshop, truth, random }: TaskRun,
-  models: readonly Participant[],
-  update: (fraction: number, detail: string) => void,
-): Promise<Omit<StudentRecord, "world" | "task" | "mode">[]> {
-  const untrained = models[models.length - 1];
-  const strong = models[models.length - 2];
-  const supervisors = models.slice(0, -2);
-  const students = supervisors.length * (config.methods.length + controls.length);
-  let trained = 0;
-  const advance = (detail: string) => update(trained++ / (students + supervisors.length + 1), detail);
+  config: TaskConfig,
+  methods: readonly string[],
+  { ladder, untrained }: { ladder: readonly Model[]; untrained: Model },
+  {
+    lab,
+    signal,
+    update,
+  }: { lab: Lab; signal: AbortSignal; update: (fraction: number, detail: string) => void },
+): Promise<TaskResult> {
+  const strong = ladder[ladder.length - 1];
+  const supervisors = ladder.slice(0, -1);
+  const trainings = 1 + supervisors.length * (1 + methods.length + controls.length);
+  const outputs: StageOutput[] = [];
+  const train = async (detail: string, output: () => Promise<StageOutput>): Promise<StageOutput> => {
+    update(outputs.length / trainings, detail);
+    outputs.push(await output());
+    return outputs[outputs.length - 1];
+  };
 
-  advance("ceiling");
-  const ceiling = await workshop.trainCeiling(strong, truth, random.stream("ceiling"));
-  const records: Omit<StudentRecord, "world" | "task" | "mode">[] = [];
+  const top = await train("ceiling", () =>
+    lab.run(ceilingStage, config, { backbone: strong.output }, { signal }),
+  );
+  const { test: ceiling, truth } = await readPredictions(top);
+  const records: TaskResult["records"] = [];
   for (const weak of supervisors) {
-    const name = weak.backbone.name;
-    advance(`${name} learns from the truth`);
-    const supervisor = await workshop.trainSupervisor(weak, truth, random.stream("supervisor", name));
-    const measure = (student: Participant, method: string, result: Trained, top: Trained) => ({
-      weak: name,
-      student: student.backbone.name,
-      method,
-      ...compare(truth.test, { weak: supervisor.test, student: result.test, ceiling: top.test }),
-    });
-    // One order of examples for all students of a supervisor: they differ in the method alone.
-    const order = random.stream("student", name);
-    for (const method of config.methods.map(methodNamed)) {
-      advance(`${strong.backbone.name} learns from ${name}, ${method.name}`);
-      const student = await workshop.trainStudent(strong, supervisor.weakLabels, method, order);
-      records.push(measure(strong, method.name, student, ceiling));
-    }
-    const plain = methodNamed("naive");
-    advance(`${name} learns from itself`);
-    const copy = await workshop.trainStudent(weak, supervisor.weakLabels, plain, order);
-    records.push(measure(weak, "self-training", copy, ceiling));
-    advance("random init");
-    const unpretrained = await workshop.trainStudent(untrained, supervisor.weakLabels, plain, order);
-    records.push(measure(untrained, "random init", unpretrained, ceiling));
+    const supervisor = await train(`${weak.name} learns from the truth`, () =>
+      lab.run(supervisorStage, config, { backbone: weak.output }, { signal }),
+    );
+    const { test: weakTest } = await readPredictions(supervisor);
+    const learn = async (student: Model, method: string, role = method) => {
+      const inputs = { backbone: student.output, supervisor };
+      const output = await train(`${student.name} learns from ${weak.name}, ${role}`, () =>
+        lab.run(studentStage, { ...config, method, weak: weak.name }, inputs, { signal }),
+      );
+      const { test } = await readPredictions(output);
+      const compared = compare(truth as Int32Array, { weak: weakTest, student: test, ceiling });
+      records.push({ weak: weak.name, student: student.name, method: role, ...compared });
+    };
+    for (const method of methods) await learn(strong, method);
+    await learn(weak, "naive", "self-training");
+    await learn(untrained, "naive", "random init");
   }
-  return records;
-}
-
-interface Splits<T> {
-  supervision: T;
-  transfer: T;
-  test: T;
-}
-
-function drawSplits(world: LatentFeaturesWorld, config: StudyConfig, random: Random) {
-  const draw = (size: number, name: string) => {
-    const { latents, inputs } = world.inputs(size, random.stream(name));
-    return { latents, inputs: new Tensor(inputs, [size, config.world.inputSize]) };
-  };
-  const supervision = draw(config.supervisionSize, "supervision");
-  const transfer = draw(config.transferSize, "transfer");
-  const test = draw(config.testSize, "test");
-  return {
-    inputs: { supervision: supervision.inputs, transfer: transfer.inputs, test: test.inputs },
-    latents: { supervision: supervision.latents, transfer: transfer.latents, test: test.latents },
-  };
-}
-
-/** The models with the data as each mode sees them: features for linear probes, inputs for full finetuning. */
-async function prepare(
-  backbones: readonly Backbone[],
-  inputs: Splits<Tensor>,
-): Promise<Record<Mode, Participant[]>> {
-  const probes: Participant[] = [];
-  for (const backbone of backbones) {
-    const [supervision, transfer, test] = await extractFeatures(backbone, [
-      inputs.supervision,
-      inputs.transfer,
-      inputs.test,
-    ]);
-    probes.push({
-      backbone: featureBackbone(backbone.name, backbone.featureSize),
-      supervision: { features: supervision },
-      transfer: { features: transfer },
-      test: { features: test },
-    });
-  }
-  const whole = backbones.map((backbone) => ({
-    backbone,
-    supervision: { x: inputs.supervision },
-    transfer: { x: inputs.transfer },
-    test: { x: inputs.test },
-  }));
-  return { "linear-probe": probes, "full-finetune": whole };
+  return { records, reused: outputs.every(({ cached }) => cached) };
 }

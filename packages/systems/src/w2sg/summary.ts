@@ -6,7 +6,8 @@ import {
   pairedDifference,
   report,
 } from "outgrow";
-import type { Mode, StudentRecord, StudyConfig } from "./study.js";
+import type { Mode } from "./stages.js";
+import type { StudentRecord, StudyConfig } from "./study.js";
 import { fixed, percent, range, withRange } from "./wording.js";
 
 /** Records as [world][task], for the hierarchical bootstrap. */
@@ -288,4 +289,15 @@ export function pgrPicture(
     ],
     width,
   });
+}
+
+/** Means over all cases, for lists of runs. */
+export function studyHeadlines(records: readonly StudentRecord[]): Record<string, number | null> {
+  const means = records.map(({ method, mode }) => `${method} (${mode})`);
+  return Object.fromEntries(
+    [...new Set(means)].map((name) => {
+      const own = records.filter((_, i) => means[i] === name).map(({ studentAccuracy }) => studentAccuracy);
+      return [`accuracy ${name}`, own.reduce((sum, value) => sum + value, 0) / own.length];
+    }),
+  );
 }

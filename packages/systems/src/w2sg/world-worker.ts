@@ -1,8 +1,8 @@
 /* The thread in which world-thread.ts runs a world. */
 import { parentPort, workerData } from "node:worker_threads";
-import { type report, UserError } from "outgrow";
+import { Lab, type report, UserError } from "outgrow";
 import { runWorld } from "./study.js";
-import type { WorkerMessage, WorkerTask } from "./world-thread.js";
+import type { ThreadLabOptions, WorkerMessage, WorkerTask } from "./world-thread.js";
 
 const tell = (message: WorkerMessage) => parentPort?.postMessage(message);
 
@@ -28,9 +28,19 @@ const progress: report.Progress = {
   finish: () => {},
 };
 
-const { config, world } = workerData as WorkerTask;
+const { config, world, labOptions } = workerData as WorkerTask & { labOptions: ThreadLabOptions };
+const stopped = new AbortController();
+parentPort?.once("message", () => stopped.abort(new Error("stopped")));
+parentPort?.unref(); // the thread ends with its work
+const lab = new Lab({
+  ...labOptions,
+  onStage: (event) => tell({ kind: "stage", event }),
+  onMetrics: (event) => tell({ kind: "metrics", event }),
+  warn: (message) => tell({ kind: "warning", message }),
+});
 try {
-  const records = await runWorld(config, world, { progress, signal: new AbortController().signal });
+  const records = await runWorld(config, world, { progress, signal: stopped.signal, lab });
+  await lab.close();
   tell({ kind: "records", records });
 } catch (error) {
   const user =
