@@ -32,6 +32,29 @@ const names = (text: string) => {
   return listed;
 };
 
+const since = (text: string): Date => {
+  const [, number, unit] = /^(\d+)([dhm])$/.exec(text) ?? [];
+  const minutes = { d: 1440, h: 60, m: 1 }[unit];
+  const date =
+    minutes === undefined ? new Date(text) : new Date(Date.now() - Number(number) * minutes * 60_000);
+  if (Number.isNaN(date.getTime())) {
+    throw new InvalidArgumentError("A date such as 2026-03-01, or a time ago such as 3d, 12h or 30m.");
+  }
+  return date;
+};
+
+const condition = (text: string, others: { path: string; value: string }[]) => {
+  const at = text.indexOf("=");
+  if (at < 1) throw new InvalidArgumentError("A field and its value, e.g. configuration.seed=3.");
+  return [...others, { path: text.slice(0, at), value: text.slice(at + 1) }];
+};
+
+const byteCount = (text: string): number => {
+  const [, number, unit] = /^(\d+(?:\.\d+)?)\s*([kMGT]?)B?$/i.exec(text) ?? [];
+  if (number === undefined) throw new InvalidArgumentError("A number of bytes, e.g. 500MB or 2GB.");
+  return Number(number) * 1000 ** ["", "k", "m", "g", "t"].indexOf(unit.toLowerCase());
+};
+
 program
   .command("start")
   .description(
@@ -88,6 +111,64 @@ program
   .description("how a student can learn from weak labels")
   .option("--json", "print JSON")
   .action(async (options) => (await import("./lists.js")).listMethods(options));
+
+program
+  .command("runs")
+  .description("runs with their results, the latest first")
+  .option("--kind <kind>", "only runs of this kind, e.g. fit")
+  .addOption(
+    new Option("--status <status>", "only runs in this state").choices([
+      "running",
+      "done",
+      "failed",
+      "stopped",
+      "interrupted",
+    ]),
+  )
+  .option("--since <time>", "only runs that began since then: a date, or 3d, 12h, 30m ago", since)
+  .option("--where <path=value>", "only runs with this value, e.g. seed=3; may be given again", condition, [])
+  .option("--sort <path>", "by a field, e.g. seconds or configuration.seed (default: latest first)")
+  .option("--reverse", "the other way round")
+  .option("--limit <N>", "at most so many", wholeNumber(1))
+  .option("--json", "print JSON")
+  .action(async (options) => (await import("./runs.js")).runs(options));
+
+program
+  .command("diff")
+  .description("what differs between two runs: configuration, environment, results, stages")
+  .argument("<first>", "id of a run, or the folder of its results")
+  .argument("<second>")
+  .option("--json", "print JSON")
+  .action(async (first, second, options) => (await import("./diff.js")).diff(first, second, options));
+
+program
+  .command("rerun")
+  .description("do all the work of a run again, without the cache, and compare the bits")
+  .argument("<id>", "id of a run, or the folder of its results")
+  .option("--out <folder>", "where the results go (default: runs/ and the time)")
+  .option("--json", "print JSON")
+  .action(async (id, options) => (await import("./rerun.js")).rerun(id, options, interrupted.signal));
+
+const cache = program.command("cache").description("the outputs of stages that are kept in OUTGROW_HOME");
+cache
+  .command("ls")
+  .description("outputs with size, age and the runs that they are part of")
+  .option("--json", "print JSON")
+  .action(async (options) => (await import("./cache.js")).listOutputs(options));
+cache
+  .command("gc")
+  .description("remove outputs that any of the options names; they are computed again when wanted")
+  .option("--older <days>", "that were not used for so many days", wholeNumber(0))
+  .option("--size <bytes>", "the least recently used, until the rest fits, e.g. 500MB", byteCount)
+  .option("--unreferenced", "that are part of no run")
+  .option("--dry-run", "only say what would go")
+  .option("--json", "print JSON")
+  .action(async (options) => (await import("./cache.js")).collect(options));
+cache
+  .command("verify")
+  .description("read every byte that is kept; exit code 1 where any is not as it was written")
+  .option("--json", "print JSON")
+  .action(async (options) => (await import("./cache.js")).verify(options));
 
 const interrupted = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM"] as const) {

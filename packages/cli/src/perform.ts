@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { type Lab, Run, type RunOutcome, type RunRecord, runName } from "outgrow";
+import { type Lab, outgrowHome, Run, type RunOutcome, type RunRecord, runName } from "outgrow";
 import { newFolder } from "./new-folder.js";
 
 /** Options that all runs have. */
@@ -47,6 +47,7 @@ export async function perform(
     tensorboard,
     repeats: repeats?.id,
     lab: { signal, home: repeats?.home, checkpointSeconds: checkpoint },
+    recordsHome: outgrowHome(),
   });
   let done: Work;
   try {

@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { type MetricsLine, openMetrics, readLines } from "./metrics.js";
+import { readLines } from "./json-lines.js";
+import { type MetricsLine, openMetrics } from "./metrics.js";
 import { crc32c, fileVersionRecord, scalarsRecord } from "./tensorboard.js";
 
 let folder: string;

@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { z } from "zod";
 import { UserError } from "../errors.js";
 import { unseal } from "../manifest.js";
+import { readLines } from "./json-lines.js";
 import type { StageEvent } from "./lab.js";
 import { isGone } from "./lock.js";
-import { readLines } from "./metrics.js";
 
 export const runFileName = "run.json";
 export const stagesFileName = "stages.jsonl";
@@ -44,8 +44,8 @@ export const runRecordSchema = z.object({
   results: z.record(z.string(), z.union([z.number(), z.string(), z.null()])),
   /** SHA-256 of the files of results that another run of the same configuration gives with the same bits. */
   files: z.record(z.string(), sha256).optional(),
-  /** SHA-256 of the list of stages, once it is complete. */
-  stages: sha256.optional(),
+  /** SHA-256 of what was written while it went on, once that is complete: stages, metrics. */
+  logs: z.record(z.string(), sha256).optional(),
   error: z.string().optional(),
 });
 export type RunRecord = z.infer<typeof runRecordSchema>;
@@ -81,13 +81,25 @@ export function readRunRecord(folder: string): RunRecord {
 }
 
 /**
+ * Looks at what was written while a run went on, byte by byte where the run is over.
+ *
+ * @throws UserError naming the file that is missing or altered
+ */
+export function checkRunLogs(folder: string, { logs = {} }: Pick<RunRecord, "logs">): void {
+  for (const [name, hash] of Object.entries(logs)) {
+    if (hashOfFile(join(folder, name)) !== hash) throw damaged(join(folder, name));
+  }
+}
+
+/**
  * The stages of a run, in the order in which they ended. Of a run that is over, every byte of the list is as it was written.
  *
  * @throws UserError when the list is damaged
  */
-export function readRunStages(folder: string, { stages }: Pick<RunRecord, "stages">): StageEvent[] {
+export function readRunStages(folder: string, { logs }: Pick<RunRecord, "logs">): StageEvent[] {
   const path = join(folder, stagesFileName);
-  if (stages !== undefined && hashOfFile(path) !== stages) throw damaged(path);
+  const hash = logs?.[stagesFileName];
+  if (hash !== undefined && hashOfFile(path) !== hash) throw damaged(path);
   const lines = readLines<StageEvent>(path);
   const whole = lines.filter((line) => line !== undefined);
   if (whole.length < lines.length) throw damaged(path);

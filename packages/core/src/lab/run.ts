@@ -1,5 +1,5 @@
-import { closeSync, writeSync } from "node:fs";
-import { copyFile, mkdir, readdir } from "node:fs/promises";
+import { closeSync, readdirSync, writeSync } from "node:fs";
+import { copyFile, mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { UserError } from "../errors.js";
 import { writeError, writeFileAtomic } from "../files.js";
@@ -7,9 +7,10 @@ import { seal } from "../manifest.js";
 import type { Report } from "../report/index.js";
 import { environment } from "./environment.js";
 import { homeLayout } from "./home.js";
+import { openForLines } from "./json-lines.js";
 import { Lab, type LabOptions, type StageEvent } from "./lab.js";
 import { processIdentity } from "./lock.js";
-import { type MetricsLog, openForLines, openMetrics } from "./metrics.js";
+import { type MetricsLog, openMetrics } from "./metrics.js";
 import { runName, writeRun } from "./run-folder.js";
 import { hashOfFile, type RunRecord, runFileName, stagesFileName } from "./run-record.js";
 
@@ -117,8 +118,8 @@ export class Run {
     const done = this.ended({ status: "done", results });
     try {
       const manifest = await writeRun(folder, { report, files }, signal, async (staging, resultFiles) => {
-        for (const name of await readdir(recordFolder)) {
-          if (name !== runFileName) await copyFile(join(recordFolder, name), join(staging, name));
+        for (const name of Object.keys(done.logs ?? {})) {
+          await copyFile(join(recordFolder, name), join(staging, name));
         }
         this.current = { ...done, files: resultFiles };
         return seal(this.current);
@@ -145,7 +146,7 @@ export class Run {
       ...this.current,
       ended: this.now().toISOString(),
       seconds: (performance.now() - this.begun) / 1000,
-      stages: hashOfFile(join(this.recordFolder, stagesFileName)),
+      logs: logsIn(this.recordFolder),
       ...changes,
     };
   }
@@ -167,6 +168,12 @@ export class Run {
       throw unwritable(error, this.recordFolder);
     }
   }
+}
+
+/** SHA-256 of all that was written while the run went on. */
+function logsIn(folder: string): Record<string, string> {
+  const names = readdirSync(folder).filter((name) => name !== runFileName && !name.startsWith("."));
+  return Object.fromEntries(names.sort().map((name) => [name, hashOfFile(join(folder, name)) as string]));
 }
 
 /** Makes the record's folder. Two runs may begin in one millisecond, and a clock may show the same time twice. */
