@@ -1,5 +1,16 @@
 import { randomUUID } from "node:crypto";
-import { type FileHandle, lstat, mkdir, open, readdir, realpath, rename, rm, stat } from "node:fs/promises";
+import {
+  type FileHandle,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  realpath,
+  rename,
+  rm,
+  stat,
+  writeFile,
+} from "node:fs/promises";
 import { basename, dirname, join, relative, sep } from "node:path";
 import { UserError } from "./errors.js";
 import { describeFile, type Manifest, manifestName, seal } from "./manifest.js";
@@ -34,7 +45,7 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array): 
       await rm(aside, { force: true });
       throw error;
     }
-    await syncFolder(dirname(target));
+    await syncPath(dirname(target));
   } catch (error) {
     throw writeError(error, path);
   }
@@ -64,9 +75,10 @@ export async function commitFolder(
     await mkdir(staging);
     await fill(staging);
     signal?.throwIfAborted();
-    const manifest = await describeAndSync(staging, options.label);
-    await writeThrough(join(staging, manifestName), seal(manifest), "wx");
-    await syncFolder(staging);
+    const { manifest, paths } = await describeFolder(staging, options.label);
+    const manifestPath = join(staging, manifestName);
+    await writeFile(manifestPath, seal(manifest), { flag: "wx" });
+    await syncAll([staging, manifestPath, ...paths]);
     signal?.throwIfAborted();
     if (existing === "replace") {
       await replaceFolder(staging, target, hidden("old"));
@@ -74,7 +86,7 @@ export async function commitFolder(
       await refuseExisting(target);
       await rename(staging, target);
     }
-    await syncFolder(dirname(target));
+    await syncPath(dirname(target));
     return manifest;
   } catch (error) {
     await rm(staging, { recursive: true, force: true }).catch(() => {}); // the first error is the one that matters
@@ -82,18 +94,33 @@ export async function commitFolder(
   }
 }
 
-async function describeAndSync(folder: string, label?: string): Promise<Manifest> {
+/** What is in a folder, with the paths of its files and folders. */
+async function describeFolder(
+  folder: string,
+  label?: string,
+): Promise<{ manifest: Manifest; paths: string[] }> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   const described: [string, Manifest["files"][string]][] = [];
   for (const entry of entries) {
     const file = join(entry.parentPath, entry.name);
-    if (entry.isDirectory()) await syncFolder(file);
-    else if (entry.isFile()) {
-      described.push([relative(folder, file).split(sep).join("/"), await describeFile(file, "r+")]);
-    } else throw new Error(`${file} is neither a file nor a folder`);
+    if (entry.isFile()) {
+      described.push([relative(folder, file).split(sep).join("/"), await describeFile(file)]);
+    } else if (!entry.isDirectory()) throw new Error(`${file} is neither a file nor a folder`);
   }
   described.sort(([a], [b]) => (a < b ? -1 : 1));
-  return { version: 1, ...(label === undefined ? {} : { label }), files: Object.fromEntries(described) };
+  return {
+    manifest: { version: 1, ...(label === undefined ? {} : { label }), files: Object.fromEntries(described) },
+    paths: entries.map((entry) => join(entry.parentPath, entry.name)),
+  };
+}
+
+/** Files and folders at the same time: disks that have to write one of them write all together. */
+async function syncAll(paths: readonly string[]): Promise<void> {
+  const waiting = [...paths];
+  const worker = async () => {
+    for (let path = waiting.pop(); path !== undefined; path = waiting.pop()) await syncPath(path);
+  };
+  await Promise.all(Array.from({ length: 8 }, worker));
 }
 
 async function writeThrough(path: string, data: string | Uint8Array, flags: "w" | "wx"): Promise<void> {
@@ -106,10 +133,21 @@ async function writeThrough(path: string, data: string | Uint8Array, flags: "w" 
   }
 }
 
-/** Makes the names in a folder last. Windows cannot, and does not need to. */
-async function syncFolder(folder: string): Promise<void> {
-  if (process.platform === "win32") return;
-  const handle = await open(folder, "r");
+/** Makes a file, or the names in a folder, last. */
+async function syncPath(path: string): Promise<void> {
+  if (process.platform === "win32") return syncOnWindows(path);
+  const handle = await open(path, "r");
+  try {
+    await sync(handle);
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Windows can sync a folder neither with nor without the right to write, and does not need to; a file only with it. */
+async function syncOnWindows(path: string): Promise<void> {
+  if ((await stat(path)).isDirectory()) return;
+  const handle = await open(path, "r+");
   try {
     await sync(handle);
   } finally {
