@@ -94,13 +94,14 @@ test("AG News: 300 labelled rows beat 65 % accuracy on the others", (context) =>
   const texts = order.map((i) => `${rows[i][1]} ${rows[i][2]}`);
   const truth = Int32Array.from(order, (i) => Number(rows[i][0]) - 1);
 
-  const start = performance.now();
+  const start = process.cpuUsage();
   const classifier = trainNgramClassifier({
     texts: texts.slice(0, 300),
     labels: truth.slice(0, 300),
     classes: 4,
   });
-  const seconds = (performance.now() - start) / 1000;
+  const { user, system } = process.cpuUsage(start); // not the clock's time: other tests run beside this one
+  const seconds = (user + system) / 1e6;
   const predicted = hardLabels(classifier.predict(texts.slice(300)));
   const accuracy = predicted.filter((label, i) => label === truth[300 + i]).length / predicted.length;
   console.log(
