@@ -166,6 +166,11 @@ export class Executable {
 
 export const toOrt = (tensor: Tensor): ort.Tensor => new ort.Tensor(tensor.dtype, tensor.data, tensor.shape);
 
-export const fromOrt = (tensor: ort.Tensor): Tensor => new Tensor(tensor.data as TensorData, tensor.dims);
+export function fromOrt({ type, data, dims }: ort.Tensor): Tensor {
+  const given = data as TensorData;
+  // Where there is a Float16Array, ONNX Runtime gives that; a Tensor holds the bits.
+  const bits = () => new Uint16Array(given.buffer, given.byteOffset, given.length);
+  return new Tensor(type === "float16" ? bits() : given, dims);
+}
 
 export const copyOf = (tensor: Tensor): Tensor => new Tensor(tensor.data.slice(), tensor.shape);

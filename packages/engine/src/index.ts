@@ -7,6 +7,7 @@ export {
   type Program,
 } from "./compile.js";
 export { ProgramError, UnsupportedPrimitiveError } from "./errors.js";
+export { halfBits, halfValues } from "./float16.js";
 export { loweredPrimitives } from "./lower/lower.js";
 export {
   type DType,

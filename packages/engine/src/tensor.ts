@@ -1,10 +1,31 @@
 import { tree } from "@jax-js/jax";
+import { halfValues } from "./float16.js";
 
-/** Element types that the engine carries in and out of a program. */
-export type DType = "float32" | "int32" | "bool";
+/** Element types that the engine carries in and out of a program: those of jax-js. */
+export type DType = "float32" | "float64" | "float16" | "int32" | "uint32" | "bool";
 
-/** The typed array that holds each element type. Booleans are bytes, 0 or 1. */
-export type TensorData = Float32Array | Int32Array | Uint8Array;
+/**
+ * The typed array that holds each element type. Booleans are bytes, 0 or 1. A float16 tensor holds the bits of its
+ * numbers, since `Float16Array` is missing from Node before version 24: see `halfBits` and `halfValues`.
+ */
+export type TensorData = Float32Array | Float64Array | Uint16Array | Int32Array | Uint32Array | Uint8Array;
+
+const arrays = {
+  float32: Float32Array,
+  float64: Float64Array,
+  float16: Uint16Array,
+  int32: Int32Array,
+  uint32: Uint32Array,
+  bool: Uint8Array,
+} as const;
+
+function dtypeOf(data: TensorData): DType {
+  const found = (Object.keys(arrays) as DType[]).find((dtype) => data instanceof arrays[dtype]);
+  if (found) return found;
+  const given = (data as object)?.constructor?.name ?? typeof data;
+  const held = Object.entries(arrays).map(([dtype, array]) => `${array.name} (${dtype})`);
+  throw new TypeError(`The data of a tensor must be one of ${held.join(", ")}; given: ${given}.`);
+}
 
 /** A dense array in row-major order, outside any program. Plain data: nothing to free. */
 export class Tensor {
@@ -12,7 +33,7 @@ export class Tensor {
   readonly shape: readonly number[];
   readonly data: TensorData;
 
-  /** Throws where the number of elements is not the product of the shape. */
+  /** The class of `data` gives the element type. Throws where its length is not the product of the shape. */
   constructor(data: TensorData, shape: readonly number[] = [data.length]) {
     const size = shape.reduce((product, length) => product * length, 1);
     if (size !== data.length) {
@@ -22,7 +43,7 @@ export class Tensor {
     }
     this.data = data;
     this.shape = [...shape];
-    this.dtype = data instanceof Float32Array ? "float32" : data instanceof Int32Array ? "int32" : "bool";
+    this.dtype = dtypeOf(data);
   }
 
   /** The value of a tensor with a single element. */
@@ -30,7 +51,7 @@ export class Tensor {
     if (this.data.length !== 1) {
       throw new RangeError(`item() needs a tensor with one element; this one has shape [${this.shape}].`);
     }
-    return this.data[0];
+    return this.dtype === "float16" ? halfValues(this.data)[0] : this.data[0];
   }
 }
 
@@ -42,8 +63,7 @@ export function scalar(value: number): Tensor {
 /** Zeros of the given shape. */
 export function zeros(shape: readonly number[], dtype: DType = "float32"): Tensor {
   const size = shape.reduce((product, length) => product * length, 1);
-  const Data = { float32: Float32Array, int32: Int32Array, bool: Uint8Array }[dtype];
-  return new Tensor(new Data(size), shape);
+  return new Tensor(new arrays[dtype](size), shape);
 }
 
 /** Nested plain objects and arrays with leaves of one type, as JAX's pytrees. */

@@ -87,7 +87,8 @@ export async function trace(
     closed.consts.map(async (array) => ({
       dtype: array.dtype as string,
       shape: array.shape,
-      data: await array.ref.data(),
+      // Float16 as float32: Node has no array for it before version 24.
+      data: await (array.dtype === "float16" ? array.ref.astype(jax.DType.Float32) : array.ref).data(),
     })),
   );
   const jaxpr = closed.jaxpr.flatten().simplify();

@@ -1,6 +1,8 @@
-import { dataTypes, type OnnxDType } from "../onnx/model.js";
+import type { Attribute, OnnxDType } from "../onnx/model.js";
 import type { Graph, Value } from "./graph.js";
 import { broadcastTo, type Factor, product, refine, sizes } from "./view.js";
+
+export { cast } from "./cast.js";
 
 /** Brings values to one shape and cuts their axes alike; writes out what cannot be cut. */
 export function align(graph: Graph, values: readonly Value[], shape: readonly number[]): Value[] {
@@ -64,7 +66,7 @@ export function elementwise(
   operands: readonly Value[],
   shape: readonly number[],
   dtype: OnnxDType,
-  attributes: Record<string, number> = {},
+  attributes: Readonly<Record<string, Attribute>> = {},
 ): Value {
   const values = align(graph, operands, shape);
   const positions = values.map(positionsOf);
@@ -161,10 +163,3 @@ export const unscaled = ({ scale: _, ...value }: Value): Value => value;
 
 export const rescaled = (value: Value, scale: number): Value =>
   scale === 1 ? unscaled(value) : { ...value, scale };
-
-/** The value in another element type, in the layout that it has. */
-export function cast(graph: Graph, value: Value, dtype: OnnxDType): Value {
-  if (value.dtype === dtype) return value;
-  const [name] = graph.node("Cast", [value.name], [graph.shapeOf(value.name)], { to: dataTypes[dtype] });
-  return { name, dtype, view: value.view };
-}

@@ -1,3 +1,4 @@
+import { halfBits } from "../float16.js";
 import type { Attribute, OnnxDType, OnnxInitializer, OnnxNode } from "../onnx/model.js";
 import { contiguousView, type Factor, product, sizes, type View } from "./view.js";
 
@@ -13,6 +14,17 @@ export interface Value {
   readonly scale?: number;
 }
 
+const scalarData: Record<OnnxDType, (value: number) => ArrayBufferView> = {
+  float32: (value) => Float32Array.of(value),
+  float64: (value) => Float64Array.of(value),
+  float16: (value) => halfBits([value]),
+  int32: (value) => Int32Array.of(value),
+  uint32: (value) => Uint32Array.of(value),
+  int64: (value) => BigInt64Array.of(BigInt(value)),
+  uint8: (value) => Uint8Array.of(value),
+  bool: (value) => Uint8Array.of(value ? 1 : 0),
+};
+
 /**
  * An ONNX graph under construction. Nodes with the same operator, inputs and attributes are made once, so lowering
  * rules may ask for the same reshape or transpose as often as they like.
@@ -25,6 +37,7 @@ export class Graph {
   private readonly known = new Map<string, string[]>();
   private readonly makers = new Map<string, OnnxNode>();
   private readonly scalars = new Map<string, number>();
+  private readonly casts = new Map<string, Pick<Value, "name" | "dtype">>();
   private count = 0;
 
   /** A graph input, as it comes: in row-major order. */
@@ -48,17 +61,21 @@ export class Graph {
 
   /** A scalar constant. */
   scalar(dtype: OnnxDType, value: number): Value {
-    if (dtype === "float32") {
-      const constant = this.constant(dtype, [], Float32Array.of(value));
-      this.scalars.set(constant.name, value);
-      return constant;
-    }
-    if (dtype === "int32") return this.constant(dtype, [], Int32Array.of(value));
-    if (dtype === "uint32") return this.constant(dtype, [], Uint32Array.of(value));
-    return this.constant(dtype, [], Uint8Array.of(value ? 1 : 0));
+    const constant = this.constant(dtype, [], scalarData[dtype](value));
+    this.scalars.set(constant.name, value);
+    return constant;
   }
 
-  /** The number that a value is everywhere, where it is a float constant. */
+  /** Remembers what a conversion was made from, so that converting back can be left out. */
+  noteCast(name: string, origin: Pick<Value, "name" | "dtype">): void {
+    this.casts.set(name, origin);
+  }
+
+  castOrigin(name: string): Pick<Value, "name" | "dtype"> | undefined {
+    return this.casts.get(name);
+  }
+
+  /** The number that a value is everywhere, where it is a constant. */
   knownScalar(value: Value): number | undefined {
     const constant = this.scalars.get(value.name);
     return constant === undefined ? undefined : constant * (value.scale ?? 1);

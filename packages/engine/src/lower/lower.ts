@@ -1,9 +1,10 @@
 import { UnsupportedPrimitiveError } from "../errors.js";
+import { halfBits } from "../float16.js";
 import type { OnnxDType } from "../onnx/model.js";
 import type { Atom, Aval, Equation, Traced } from "../trace.js";
 import { Graph, type Value } from "./graph.js";
 import { layoutCosts } from "./layout.js";
-import { type Rule, scaleAware } from "./rule.js";
+import { type Rule, scaleAware, through } from "./rule.js";
 import { commonRules, productRule } from "./rules.js";
 import { mergeNeighbours, product } from "./view.js";
 
@@ -41,8 +42,9 @@ export function lower(traced: Traced): Lowered {
   const rules = { ...commonRules, dot: productRule(layoutCosts(jaxpr)) };
   for (const equation of jaxpr.eqns) {
     for (const variable of equation.outBinders) supported(variable.aval, equation.primitive);
-    const rule: Rule | undefined = rules[equation.primitive as keyof typeof rules];
-    if (!rule) throw new UnsupportedPrimitiveError(equation.primitive);
+    const found: Rule | undefined = rules[equation.primitive as keyof typeof rules];
+    if (!found) throw new UnsupportedPrimitiveError(equation.primitive);
+    const rule = computesInHalf(equation) ? through("float16", "float32", found) : found;
     const operands = equation.inputs.map(read);
     const ready = scaleAware.has(rule) ? operands : operands.map((operand) => graph.settle(operand));
     const results = rule(graph, ready, equation);
@@ -59,6 +61,17 @@ export function lower(traced: Traced): Lowered {
   return { graph, inputs, outputs, multiplyAdds: multiplyAdds(jaxpr.eqns) };
 }
 
+const movements = new Set(
+  "cast bitcast transpose broadcast reshape split concatenate shrink pad flip gather".split(" "),
+);
+
+/**
+ * ONNX Runtime has hardly any kernels of float16 on CPUs: what computes, and does not only move numbers about, is
+ * computed in float32 and rounded to float16 once for each primitive, as jax-js's own backends do.
+ */
+const computesInHalf = ({ primitive, inputs, outBinders }: Equation): boolean =>
+  !movements.has(primitive) && [...inputs, ...outBinders].some(({ aval }) => aval.dtype === "float16");
+
 function multiplyAdds(equations: readonly Equation[]): number {
   return equations.reduce((total, { primitive, inputs, outBinders }) => {
     if (primitive !== "dot") return total;
@@ -68,18 +81,21 @@ function multiplyAdds(equations: readonly Equation[]): number {
   }, 0);
 }
 
+const elementTypes = ["float32", "float64", "float16", "int32", "uint32", "bool"];
+
 function supported(aval: Aval, primitive?: string): OnnxDType {
   const by = primitive ? `${primitive} ` : "";
-  if (aval.dtype !== "float32" && aval.dtype !== "int32" && aval.dtype !== "bool") {
+  if (!elementTypes.includes(aval.dtype)) {
     throw new UnsupportedPrimitiveError(`${by}with element type ${aval.dtype}`);
   }
   if (aval.shape.includes(0))
     throw new UnsupportedPrimitiveError(`${by}on an empty array of shape [${aval.shape}]`);
-  return aval.dtype;
+  return aval.dtype as OnnxDType;
 }
 
-/** jax-js keeps booleans as 32-bit integers; ONNX keeps them as bytes. */
+/** jax-js keeps booleans as 32-bit integers; ONNX keeps them as bytes. The tracer reads float16 as float32. */
 function asBytes({ data }: { data: ArrayBufferView }, dtype: OnnxDType): ArrayBufferView {
+  if (dtype === "float16") return halfBits(data as Float32Array);
   return dtype === "bool" ? Uint8Array.from(data as unknown as ArrayLike<number>, (x) => (x ? 1 : 0)) : data;
 }
 

@@ -1,5 +1,5 @@
 import { UnsupportedPrimitiveError } from "../errors.js";
-import { cast } from "./elementwise.js";
+import { cast, isFloat } from "./cast.js";
 import type { Graph, Value } from "./graph.js";
 import { type Factor, product, sizes } from "./view.js";
 
@@ -16,7 +16,13 @@ export function reduce(graph: Graph, operand: Value, op: string, axes: readonly 
   if (!operator) throw new UnsupportedPrimitiveError(`reduce with ${op}`);
   if (operand.dtype === "bool") {
     // Any and all, as the largest and the smallest of zeros and ones.
-    return cast(graph, reduce(graph, cast(graph, operand, "int32"), op, axes), "bool");
+    const extreme = { Add: "Max", Mul: "Min" }[op] ?? op;
+    return cast(graph, reduce(graph, cast(graph, operand, "int32"), extreme, axes), "bool");
+  }
+  if (operand.dtype === "uint32") {
+    // Sums and products wrap around alike with and without a sign; the order needs a type that holds it.
+    const wide = op === "Add" || op === "Mul" ? "int32" : "int64";
+    return cast(graph, reduce(graph, cast(graph, operand, wide), op, axes), "uint32");
   }
 
   const { physical, axes: all } = operand.view;
@@ -40,10 +46,20 @@ export function reduce(graph: Graph, operand: Value, op: string, axes: readonly 
   const repeats = product(sizes([...gone].filter((factor) => !factor.real)));
   if (repeats > 1 && (op === "Add" || op === "Mul")) {
     const shape = sizes(kept);
-    const count = graph.scalar(operand.dtype, repeats).name;
-    [name] = graph.node(op === "Add" ? "Mul" : "Pow", [graph.reshape(name, shape), count], [shape]);
+    const times = (a: string, b: string) => graph.node("Mul", [a, b], [shape])[0];
+    const dense = graph.reshape(name, shape);
+    if (op === "Add") name = times(dense, graph.scalar(operand.dtype, repeats).name);
+    else if (!isFloat(operand.dtype)) name = repeated(dense, repeats, times);
+    else [name] = graph.node("Pow", [dense, graph.scalar(operand.dtype, repeats).name], [shape]);
   }
   return { name, dtype: operand.dtype, view };
+}
+
+/** A power by squares: ONNX's Pow of integers goes by way of floats. */
+function repeated(base: string, exponent: number, times: (a: string, b: string) => string): string {
+  if (exponent === 1) return base;
+  const square = repeated(times(base, base), Math.floor(exponent / 2), times);
+  return exponent % 2 === 1 ? times(square, base) : square;
 }
 
 function runsOf(factors: readonly Factor[], test: (factor: Factor) => boolean) {

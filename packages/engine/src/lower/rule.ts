@@ -1,6 +1,6 @@
 import { UnsupportedPrimitiveError } from "../errors.js";
 import type { OnnxDType } from "../onnx/model.js";
-import type { Equation } from "../trace.js";
+import type { Atom, Equation } from "../trace.js";
 import { type add, cast, elementwise, rescaled, unscaled } from "./elementwise.js";
 import type { Graph, Value } from "./graph.js";
 
@@ -34,14 +34,48 @@ export const linear = (rule: Rule): Rule =>
     ),
   );
 
-/** Integers and booleans take one rule, floats another. */
-export const byType = (rulesByType: { float32: Rule; int32: Rule; bool?: Rule }): Rule =>
+/** Applies a rule inside another: what is still to be scaled is scaled first, unless the rule knows of scales. */
+export const applyRule: (rule: Rule, ...operands: Parameters<Rule>) => Value[] = (
+  rule,
+  graph,
+  operands,
+  equation,
+) => rule(graph, scaleAware.has(rule) ? operands : operands.map((x) => graph.settle(x)), equation);
+
+/** A rule for each element type of the result. Float64 goes by float32's and uint32 by int32's where it has none. */
+export const byType = (rulesByType: {
+  float32?: Rule;
+  float64?: Rule;
+  int32?: Rule;
+  uint32?: Rule;
+  bool?: Rule;
+}): Rule =>
   aware((graph, operands, equation) => {
-    const rule = rulesByType[dtypeOut(equation) as "float32" | "int32" | "bool"];
-    if (!rule)
-      throw new UnsupportedPrimitiveError(`${equation.primitive} with element type ${dtypeOut(equation)}`);
-    return rule(graph, scaleAware.has(rule) ? operands : operands.map((x) => graph.settle(x)), equation);
+    const { float32, float64 = float32, int32, uint32 = int32, bool } = rulesByType;
+    const dtype = dtypeOut(equation);
+    const rule = new Map<string, Rule | undefined>(
+      Object.entries({ float32, float64, int32, uint32, bool }),
+    ).get(dtype);
+    if (!rule) throw new UnsupportedPrimitiveError(`${equation.primitive} with element type ${dtype}`);
+    return applyRule(rule, graph, operands, equation);
   });
+
+/** The equation as if it had other element types. */
+function retyped(equation: Equation, from: OnnxDType, to: OnnxDType): Equation {
+  const retype = <T extends Atom>(atom: T): T =>
+    atom.aval.dtype === from ? { ...atom, aval: { ...atom.aval, dtype: to } } : atom;
+  const { primitive, params, inputs, outBinders } = equation;
+  return { primitive, params, inputs: inputs.map(retype), outBinders: outBinders.map(retype) };
+}
+
+/** The rule on operands of another type, its results brought back: for what ONNX Runtime computes in that type only. */
+export const through =
+  (from: OnnxDType, to: OnnxDType, rule: Rule): Rule =>
+  (graph, operands, equation) => {
+    const wide = operands.map((operand) => (operand.dtype === from ? cast(graph, operand, to) : operand));
+    const results = applyRule(rule, graph, wide, retyped(equation, from, to));
+    return equation.outBinders.map(({ aval }, i) => cast(graph, results[i], aval.dtype as OnnxDType));
+  };
 
 export const identity: Rule = linear((_, [operand]) => [operand]);
 

@@ -1,30 +1,34 @@
-import { UnsupportedPrimitiveError } from "../errors.js";
-import type { OnnxDType } from "../onnx/model.js";
-import type { Equation } from "../trace.js";
+import { bitRules } from "./bits.js";
+import { promoted } from "./cast.js";
+import { divisionRules } from "./division.js";
 import { dot } from "./dot.js";
 import { add, cast, elementwise, isSafeScale, multiply, rescaled, unscaled } from "./elementwise.js";
+import { functionRules } from "./functions.js";
 import type { Value } from "./graph.js";
 import { type GatherParameters, gather, type ScatterParameters, scatter, sort } from "./indexing.js";
 import type { LayoutCost } from "./layout.js";
 import { concatenate, flip, pad, shrink, split } from "./movement.js";
+import { randomRules } from "./random.js";
 import { reduce } from "./reduce.js";
-import { aware, binary, byType, dtypeOut, identity, linear, pointwise, type Rule, shapeOut } from "./rule.js";
+import {
+  aware,
+  binary,
+  byType,
+  dtypeOut,
+  identity,
+  linear,
+  pointwise,
+  type Rule,
+  shapeOut,
+  through,
+} from "./rule.js";
 import { broadcastView, mergeNeighbours, reshapeView, shapeOf, transposeView, type View } from "./view.js";
-
-const lattice = ["bool", "uint32", "int32", "float16", "float32", "float64"];
-
-/** The common type in which jax-js compares two operands: a weakly typed one follows the other. */
-function comparedIn(equation: Equation): OnnxDType {
-  const [a, b] = equation.inputs.map((input) => input.aval);
-  if (a.weakType !== b.weakType && (a.weakType ? b : a).dtype !== "bool")
-    return (a.weakType ? b : a).dtype as OnnxDType;
-  return (lattice.indexOf(a.dtype) >= lattice.indexOf(b.dtype) ? a.dtype : b.dtype) as OnnxDType;
-}
 
 const compare: Rule = (graph, operands, equation) => {
   const op = equation.params.op as string;
   const shape = shapeOut(equation);
-  let dtype = comparedIn(equation);
+  const [a, b] = equation.inputs.map((input) => input.aval);
+  let dtype = promoted(a, b);
   if (dtype === "bool" && (op === "less" || op === "less_equal")) dtype = "int32";
   const same = operands.map((operand) => cast(graph, operand, dtype));
   if (op === "less") return [elementwise(graph, "Less", same, shape, "bool")];
@@ -35,19 +39,10 @@ const compare: Rule = (graph, operands, equation) => {
 
 const where: Rule = (graph, [condition, yes, no], equation) => {
   const dtype = dtypeOut(equation);
-  const chosen = dtype === "bool" ? "uint8" : dtype; // ONNX Runtime has no Where of booleans
+  // ONNX Runtime has no Where of these two.
+  const chosen = dtype === "bool" ? "uint8" : dtype === "uint32" ? "int32" : dtype;
   const operands = [condition, ...[yes, no].map((value) => cast(graph, cast(graph, value, dtype), chosen))];
   return [cast(graph, elementwise(graph, "Where", operands, shapeOut(equation), chosen), dtype)];
-};
-
-/** Division that rounds towards zero. Integer division in ONNX already does. */
-const truncatedQuotient: Rule = (graph, operands, equation) => {
-  const shape = shapeOut(equation);
-  const [quotient] = pointwise("Div")(graph, operands, equation);
-  const negative = elementwise(graph, "Less", [quotient, graph.scalar("float32", 0)], shape, "bool");
-  const up = elementwise(graph, "Ceil", [quotient], shape, "float32");
-  const down = elementwise(graph, "Floor", [quotient], shape, "float32");
-  return [elementwise(graph, "Where", [negative, up, down], shape, "float32")];
 };
 
 const reshape: Rule = linear((graph, [operand], { params }) => {
@@ -61,7 +56,10 @@ const reshape: Rule = linear((graph, [operand], { params }) => {
 export const productRule = (cost: LayoutCost): Rule =>
   aware((graph, [x, y], equation) => {
     const dtype = dtypeOut(equation);
-    if (dtype === "bool") throw new UnsupportedPrimitiveError("dot with element type bool");
+    // Whole numbers wrap around alike with and without a sign, and the or of ands is a sum of products above 0.
+    if (dtype === "bool" || dtype === "uint32") {
+      return through(dtype, "int32", productRule(cost))(graph, [x, y], equation);
+    }
     const scale = (x.scale ?? 1) * (y.scale ?? 1);
     const [a, b] = isSafeScale(scale) ? [unscaled(x), unscaled(y)] : [graph.settle(x), graph.settle(y)];
     const layoutCost = (view: View) => cost(equation.outBinders[0], mergeNeighbours(view));
@@ -71,15 +69,20 @@ export const productRule = (cost: LayoutCost): Rule =>
 
 /** Rules by primitive. What a family of primitives shares stands in a module of its own and is listed here. */
 export const commonRules: Record<string, Rule> = {
+  ...bitRules,
+  ...divisionRules,
+  ...functionRules,
+  ...randomRules,
   add: byType({ float32: binary(add), int32: binary(add), bool: pointwise("Or") }),
   mul: byType({ float32: binary(multiply), int32: pointwise("Mul"), bool: pointwise("And") }),
-  idiv: byType({ float32: truncatedQuotient, int32: pointwise("Div") }),
-  mod: byType({ float32: pointwise("Mod", { fmod: 1 }), int32: pointwise("Mod", { fmod: 1 }) }),
   min: byType({ float32: pointwise("Min"), int32: pointwise("Min"), bool: pointwise("And") }),
   max: byType({ float32: pointwise("Max"), int32: pointwise("Max"), bool: pointwise("Or") }),
   neg: byType({
     float32: aware((_, [operand]) => [rescaled(operand, -(operand.scale ?? 1))]),
     int32: pointwise("Neg"),
+    uint32: (graph, [operand], equation) => [
+      elementwise(graph, "Sub", [graph.scalar("uint32", 0), operand], shapeOut(equation), "uint32"),
+    ],
   }),
   reciprocal: aware((graph, [operand], equation) => {
     const [result] = pointwise("Reciprocal")(graph, [unscaled(operand)], equation);
@@ -87,18 +90,6 @@ export const commonRules: Record<string, Rule> = {
   }),
   floor: byType({ float32: pointwise("Floor"), int32: identity }),
   ceil: byType({ float32: pointwise("Ceil"), int32: identity }),
-  sin: pointwise("Sin"),
-  cos: pointwise("Cos"),
-  asin: pointwise("Asin"),
-  atan: pointwise("Atan"),
-  exp: pointwise("Exp"),
-  log: pointwise("Log"),
-  sqrt: pointwise("Sqrt"),
-  erf: pointwise("Erf"),
-  erfc: (graph, operands, equation) => {
-    const [erf] = pointwise("Erf")(graph, operands, equation);
-    return [elementwise(graph, "Sub", [graph.scalar("float32", 1), erf], shapeOut(equation), "float32")];
-  },
   stop_gradient: identity,
   cast: (graph, [operand], equation) => [cast(graph, operand, dtypeOut(equation))],
   compare,

@@ -4,7 +4,16 @@ import protobuf from "protobufjs/minimal.js";
  * The part of ONNX's protobuf format that programs need, written without a schema compiler.
  * Field numbers are those of onnx.proto3 (IR version 10).
  */
-export type OnnxDType = "float32" | "int32" | "bool" | "int64" | "uint8" | "uint32";
+export type OnnxDType =
+  | "float32"
+  | "float64"
+  | "float16"
+  | "int32"
+  | "uint32"
+  | "bool"
+  // Inside graphs only:
+  | "int64"
+  | "uint8";
 
 /** ONNX's numbers for the element types. */
 export const dataTypes: Record<OnnxDType, number> = {
@@ -13,6 +22,8 @@ export const dataTypes: Record<OnnxDType, number> = {
   int32: 6,
   int64: 7,
   bool: 9,
+  float16: 10,
+  float64: 11,
   uint32: 12,
 };
 
@@ -49,8 +60,14 @@ export interface OnnxModel {
   outputs: readonly OnnxPort[];
 }
 
-/** Version of the standard operators that programs are written in. */
+/** Version of the standard operators that programs are written in, where they use none that is newer. */
 export const OPSET = 21;
+
+const newerOperators: Readonly<Record<string, number>> = { BitCast: 26, CumProd: 26 };
+
+/** The version of the standard operators that a model needs. */
+export const opsetOf = ({ nodes }: OnnxModel): number =>
+  nodes.reduce((version, { op }) => Math.max(version, newerOperators[op] ?? 0), OPSET);
 
 type Writer = protobuf.Writer;
 const tag = (field: number, wireType: 0 | 2 | 5) => (field << 3) | wireType;
@@ -122,7 +139,7 @@ export function encodeModel(model: OnnxModel): Uint8Array {
   });
   message(writer, 8, (opset) => {
     text(opset, 1, "");
-    integer(opset, 2, OPSET);
+    integer(opset, 2, opsetOf(model));
   });
   return writer.finish();
 }
