@@ -24,7 +24,7 @@ function roundToEven(value: number): number {
   return over > 0.5 || (over === 0.5 && below % 2 === 1) ? below + 1 : below;
 }
 
-function valueOf(bits: number): number {
+function numberOf(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >> 10) & 0x1f;
   const fraction = bits & 0x3ff;
@@ -37,4 +37,4 @@ function valueOf(bits: number): number {
 export const halfBits = (values: ArrayLike<number>): Uint16Array => Uint16Array.from(values, bitsOf);
 
 /** The numbers that the data of a float16 Tensor stands for. */
-export const halfValues = (bits: ArrayLike<number>): Float32Array => Float32Array.from(bits, valueOf);
+export const halfValues = (bits: ArrayLike<number>): Float32Array => Float32Array.from(bits, numberOf);

@@ -1,4 +1,5 @@
 import * as jax from "@jax-js/jax";
+import { withFloat16Array } from "./float16-array.js";
 import { flattenTree, Tensor } from "./tensor.js";
 
 /**
@@ -82,7 +83,9 @@ export async function trace(
     jaxpr: { jaxpr: Jaxpr & { flatten(): { simplify(): Jaxpr } }; consts: jax.Array[] };
     treedef: jax.JsTreeDef;
   };
-  const { jaxpr: closed, treedef } = withoutReferenceCounts(() => makeJaxpr(fn)(...types));
+  const { jaxpr: closed, treedef } = withFloat16Array(() =>
+    withoutReferenceCounts(() => makeJaxpr(fn)(...types)),
+  );
   const constants = await Promise.all(
     closed.consts.map(async (array) => ({
       dtype: array.dtype as string,

@@ -1,5 +1,5 @@
 import { UnsupportedPrimitiveError } from "../errors.js";
-import { dataTypes } from "../onnx/model.js";
+import { cast } from "./cast.js";
 import { elementwise } from "./elementwise.js";
 import type { Graph, Value } from "./graph.js";
 import { broadcastTo, contiguousView, product, shapeOf, sizes, transposeView } from "./view.js";
@@ -26,7 +26,7 @@ export function gather(
     const at = physical.indexOf(factors[0]);
     const [slower, faster] = [physical.slice(0, at), physical.slice(at + 1)];
     const index = contiguousView(indexShape);
-    const flat = graph.reshape(graph.dense(indices[0]), [product(indexShape)]);
+    const flat = graph.reshape(graph.dense(signed(graph, indices[0])), [product(indexShape)]);
     const dims = [product(sizes(slower)), factors[0].size, product(sizes(faster))];
     const [name] = graph.node(
       "Gather",
@@ -66,15 +66,16 @@ function placeIndexAxes(value: Value, count: number, outDim: number): Value {
   return { ...value, view: { physical: value.view.physical, axes } };
 }
 
+/** ONNX knows signed indices only. */
+const signed = (graph: Graph, index: Value): Value =>
+  index.dtype === "uint32" ? cast(graph, index, "int32") : index;
+
 /** The index arrays as int64 rows [positions, axes], which GatherND and ScatterND take. */
 function indexTuples(graph: Graph, indices: readonly Value[], indexShape: readonly number[]): string {
   const count = product(indexShape);
   const columns = indices.map((index) => {
-    const wide = graph.reshape(graph.dense({ ...index, view: broadcastTo(index.view, indexShape) }), [
-      count,
-      1,
-    ]);
-    return graph.node("Cast", [wide], [[count, 1]], { to: dataTypes.int64 })[0];
+    const wide = cast(graph, { ...index, view: broadcastTo(index.view, indexShape) }, "int64");
+    return graph.reshape(graph.dense(wide), [count, 1]);
   });
   return columns.length === 1
     ? columns[0]
@@ -83,6 +84,8 @@ function indexTuples(graph: Graph, indices: readonly Value[], indexShape: readon
 
 export interface ScatterParameters extends GatherParameters {
   op: string;
+  /** No place is written to twice. */
+  uniqueIndices?: boolean;
   /** Shape of the result. */
   shape: readonly number[];
 }
@@ -92,9 +95,20 @@ export function scatter(
   graph: Graph,
   updates: Value,
   indices: readonly Value[],
-  { op, shape, axis, outDim }: ScatterParameters,
+  { op, shape, axis, outDim, uniqueIndices }: ScatterParameters,
   indexShape: readonly number[],
 ): Value {
+  if (updates.dtype === "bool") {
+    // A sum of booleans is whether any is true.
+    const counts = scatter(
+      graph,
+      cast(graph, updates, "int32"),
+      indices,
+      { op, shape, axis, outDim, uniqueIndices },
+      indexShape,
+    );
+    return cast(graph, counts, "bool");
+  }
   if (op !== "add" && op !== "update") throw new UnsupportedPrimitiveError(`scatter with ${op}`);
   const rest = shape.map((_, i) => i).filter((i) => !axis.includes(i));
   const places = product(axis.map((i) => shape[i]));
@@ -116,7 +130,7 @@ export function scatter(
     "ScatterElements",
     [zeros, repeated, graph.reshape(graph.dense(moved), rows)],
     [target],
-    op === "add" ? { axis: 0, reduction: "add" } : { axis: 0 },
+    op === "add" && !uniqueIndices ? { axis: 0, reduction: "add" } : { axis: 0 },
   );
   const order = [...axis, ...rest];
   const result = graph.value(
@@ -134,7 +148,12 @@ export function scatter(
 
   /** The index tuples [positions, 1], each as one number that counts through the indexed axes in row-major order. */
   function rowNumbers(): string {
-    const wide = indices.map((index) => ({ ...index, view: broadcastTo(index.view, indexShape) }));
+    const wide = indices
+      .map((index) => signed(graph, index))
+      .map((index) => ({
+        ...index,
+        view: broadcastTo(index.view, indexShape),
+      }));
     const numbers = wide.reduce((slower, faster, k) => {
       const scaled = elementwise(
         graph,
@@ -147,20 +166,4 @@ export function scatter(
     });
     return graph.reshape(graph.dense(numbers), [product(indexShape), 1]);
   }
-}
-
-/** Sorted values along the last axis and where they came from; equal values keep their order. */
-export function sort(graph: Graph, operand: Value): { values: Value; indices: Value } {
-  const shape = shapeOf(operand.view);
-  const [values, indices] = graph.node(
-    "TopK",
-    [graph.dense(operand), graph.integers([shape.at(-1) as number])],
-    [shape, shape],
-    { axis: shape.length - 1, largest: 0, sorted: 1 },
-  );
-  const [positions] = graph.node("Cast", [indices], [shape], { to: dataTypes.int32 });
-  return {
-    values: graph.value(values, operand.dtype, shape),
-    indices: graph.value(positions, "int32", shape),
-  };
 }

@@ -2,6 +2,7 @@ import { UnsupportedPrimitiveError } from "../errors.js";
 import { halfBits } from "../float16.js";
 import type { OnnxDType } from "../onnx/model.js";
 import type { Atom, Aval, Equation, Traced } from "../trace.js";
+import { lowerEmpty } from "./empty.js";
 import { Graph, type Value } from "./graph.js";
 import { layoutCosts } from "./layout.js";
 import { type Rule, scaleAware, through } from "./rule.js";
@@ -44,6 +45,13 @@ export function lower(traced: Traced): Lowered {
     for (const variable of equation.outBinders) supported(variable.aval, equation.primitive);
     const found: Rule | undefined = rules[equation.primitive as keyof typeof rules];
     if (!found) throw new UnsupportedPrimitiveError(equation.primitive);
+    const empty = lowerEmpty(graph, equation.inputs.map(read), equation);
+    if (empty !== null) {
+      equation.outBinders.forEach((variable, i) => {
+        values.set(variable, empty[i]);
+      });
+      continue;
+    }
     const rule = computesInHalf(equation) ? through("float16", "float32", found) : found;
     const operands = equation.inputs.map(read);
     const ready = scaleAware.has(rule) ? operands : operands.map((operand) => graph.settle(operand));
@@ -88,8 +96,6 @@ function supported(aval: Aval, primitive?: string): OnnxDType {
   if (!elementTypes.includes(aval.dtype)) {
     throw new UnsupportedPrimitiveError(`${by}with element type ${aval.dtype}`);
   }
-  if (aval.shape.includes(0))
-    throw new UnsupportedPrimitiveError(`${by}on an empty array of shape [${aval.shape}]`);
   return aval.dtype as OnnxDType;
 }
 

@@ -19,10 +19,14 @@ export function reduce(graph: Graph, operand: Value, op: string, axes: readonly 
     const extreme = { Add: "Max", Mul: "Min" }[op] ?? op;
     return cast(graph, reduce(graph, cast(graph, operand, "int32"), extreme, axes), "bool");
   }
-  if (operand.dtype === "uint32") {
-    // Sums and products wrap around alike with and without a sign; the order needs a type that holds it.
-    const wide = op === "Add" || op === "Mul" ? "int32" : "int64";
-    return cast(graph, reduce(graph, cast(graph, operand, wide), op, axes), "uint32");
+  const { dtype } = operand;
+  if (dtype === "uint32" && op !== "Add" && op !== "Mul") {
+    // Not in int64: ONNX Runtime 1.30 compares the lower halves of those only.
+    return cast(graph, reduce(graph, cast(graph, operand, "float64"), op, axes), dtype);
+  }
+  if ((dtype === "uint32" || dtype === "int32") && op === "Add") {
+    // Integers wrap around, which ONNX Runtime's sums do not.
+    return cast(graph, reduce(graph, cast(graph, operand, "int64"), op, axes), dtype);
   }
 
   const { physical, axes: all } = operand.view;
@@ -36,12 +40,10 @@ export function reduce(graph: Graph, operand: Value, op: string, axes: readonly 
     const runs = runsOf(physical, (factor) => gone.has(factor));
     const dims = runs.map((run) => product(sizes(run.factors)));
     const reduced = runs.flatMap((run, i) => (run.flag ? [i] : []));
-    [name] = graph.node(
-      operator,
-      [graph.reshape(name, dims), graph.integers(reduced)],
-      [dims.filter((_, i) => !runs[i].flag)],
-      { keepdims: 0 },
-    );
+    const dense = graph.reshape(name, dims);
+    const left = dims.filter((_, i) => !runs[i].flag);
+    if (op === "Mul" && !isFloat(dtype)) name = graph.reshape(integerProduct(graph, dense, reduced), left);
+    else [name] = graph.node(operator, [dense, graph.integers(reduced)], [left], { keepdims: 0 });
   }
   const repeats = product(sizes([...gone].filter((factor) => !factor.real)));
   if (repeats > 1 && (op === "Add" || op === "Mul")) {
@@ -53,6 +55,30 @@ export function reduce(graph: Graph, operand: Value, op: string, axes: readonly 
     else [name] = graph.node("Pow", [dense, graph.scalar(operand.dtype, repeats).name], [shape]);
   }
   return { name, dtype: operand.dtype, view };
+}
+
+/** Products along axes, which keep length 1, by halves: ONNX Runtime's own do not wrap around. */
+function integerProduct(graph: Graph, name: string, axes: readonly number[]): string {
+  return axes.reduce((whole, axis) => {
+    let product = whole;
+    for (let shape = graph.shapeOf(product); shape[axis] > 1; shape = graph.shapeOf(product)) {
+      const half = Math.floor(shape[axis] / 2);
+      const part = (start: number, end: number) =>
+        graph.node(
+          "Slice",
+          [product, ...[start, end, axis].map((bound) => graph.integers([bound]))],
+          [shape.with(axis, end - start)],
+        )[0];
+      const halves = graph.node("Mul", [part(0, half), part(half, 2 * half)], [shape.with(axis, half)])[0];
+      product =
+        shape[axis] === 2 * half
+          ? halves
+          : graph.node("Concat", [halves, part(2 * half, shape[axis])], [shape.with(axis, half + 1)], {
+              axis,
+            })[0];
+    }
+    return product;
+  }, name);
 }
 
 /** A power by squares: ONNX's Pow of integers goes by way of floats. */

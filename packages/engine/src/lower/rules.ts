@@ -3,9 +3,10 @@ import { promoted } from "./cast.js";
 import { divisionRules } from "./division.js";
 import { dot } from "./dot.js";
 import { add, cast, elementwise, isSafeScale, multiply, rescaled, unscaled } from "./elementwise.js";
+import { emptyValue } from "./empty.js";
 import { functionRules } from "./functions.js";
 import type { Value } from "./graph.js";
-import { type GatherParameters, gather, type ScatterParameters, scatter, sort } from "./indexing.js";
+import { type GatherParameters, gather, type ScatterParameters, scatter } from "./indexing.js";
 import type { LayoutCost } from "./layout.js";
 import { concatenate, flip, pad, shrink, split } from "./movement.js";
 import { randomRules } from "./random.js";
@@ -22,6 +23,7 @@ import {
   shapeOut,
   through,
 } from "./rule.js";
+import { sortingRules } from "./sorting.js";
 import { broadcastView, mergeNeighbours, reshapeView, shapeOf, transposeView, type View } from "./view.js";
 
 const compare: Rule = (graph, operands, equation) => {
@@ -73,6 +75,7 @@ export const commonRules: Record<string, Rule> = {
   ...divisionRules,
   ...functionRules,
   ...randomRules,
+  ...sortingRules,
   add: byType({ float32: binary(add), int32: binary(add), bool: pointwise("Or") }),
   mul: byType({ float32: binary(multiply), int32: pointwise("Mul"), bool: pointwise("And") }),
   min: byType({ float32: pointwise("Min"), int32: pointwise("Min"), bool: pointwise("And") }),
@@ -112,9 +115,18 @@ export const commonRules: Record<string, Rule> = {
     { ...operand, view: broadcastView(operand.view, params.shape as number[], params.axis as number[]) },
   ]),
   reshape,
-  split: linear((graph, [operand], { params }) =>
-    split(graph, operand, params.axis as number, params.sizes as number[]),
-  ),
+  split: linear((graph, [operand], { params, outBinders }) => {
+    const parts = params.sizes as number[];
+    const made = split(
+      graph,
+      operand,
+      params.axis as number,
+      parts.filter((size) => size > 0),
+    );
+    return parts.map((size, i) =>
+      size > 0 ? (made.shift() as Value) : emptyValue(graph, outBinders[i].aval),
+    );
+  }),
   concatenate: (graph, operands, equation) => {
     const dtype = dtypeOut(equation);
     const same = operands.map((operand) => cast(graph, operand, dtype));
@@ -131,11 +143,6 @@ export const commonRules: Record<string, Rule> = {
   scatter: linear((graph, [updates, ...indices], { params }) => [
     scatter(graph, updates, indices, params as unknown as ScatterParameters, indexShapeOf(indices)),
   ]),
-  sort: (graph, [operand]) => [sort(graph, operand).values],
-  argsort: (graph, [operand]) => {
-    const { values, indices } = sort(graph, operand);
-    return [values, indices];
-  },
 };
 
 /** NumPy's broadcast of the shapes of index arrays. */
