@@ -1,4 +1,5 @@
 import * as jax from "@jax-js/jax";
+import { withRightBroadcasts } from "./batching.js";
 import { withFloat16Array } from "./float16-array.js";
 import { flattenTree, Tensor } from "./tensor.js";
 
@@ -84,7 +85,7 @@ export async function trace(
     treedef: jax.JsTreeDef;
   };
   const { jaxpr: closed, treedef } = withFloat16Array(() =>
-    withoutReferenceCounts(() => makeJaxpr(fn)(...types)),
+    withRightBroadcasts(() => withoutReferenceCounts(() => makeJaxpr(fn)(...types))),
   );
   const constants = await Promise.all(
     closed.consts.map(async (array) => ({

@@ -2,6 +2,7 @@ import { UnsupportedPrimitiveError } from "../errors.js";
 import { halfBits } from "../float16.js";
 import type { OnnxDType } from "../onnx/model.js";
 import type { Atom, Aval, Equation, Traced } from "../trace.js";
+import { recogniseCumulative } from "./cumulative.js";
 import { lowerEmpty } from "./empty.js";
 import { Graph, type Value } from "./graph.js";
 import { layoutCosts } from "./layout.js";
@@ -22,7 +23,8 @@ export interface Lowered {
 export function lower(traced: Traced): Lowered {
   const graph = new Graph();
   const values = new Map<Atom, Value>();
-  const { jaxpr, constants } = traced;
+  const { constants } = traced;
+  const jaxpr = recogniseCumulative(traced);
 
   const inputs: Value[] = [];
   jaxpr.inBinders.forEach((variable, i) => {
@@ -106,4 +108,6 @@ function asBytes({ data }: { data: ArrayBufferView }, dtype: OnnxDType): ArrayBu
 }
 
 /** The primitives that have a lowering. */
-export const loweredPrimitives: readonly string[] = [...Object.keys(commonRules), "dot"];
+export const loweredPrimitives: readonly string[] = [...Object.keys(commonRules), "dot"].filter(
+  (primitive) => primitive !== "cumulative", // this module's own
+);

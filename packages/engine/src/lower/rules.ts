@@ -1,5 +1,6 @@
 import { bitRules } from "./bits.js";
 import { promoted } from "./cast.js";
+import { cumulativeRule } from "./cumulative.js";
 import { divisionRules } from "./division.js";
 import { dot } from "./dot.js";
 import { add, cast, elementwise, isSafeScale, multiply, rescaled, unscaled } from "./elementwise.js";
@@ -12,6 +13,7 @@ import { concatenate, flip, pad, shrink, split } from "./movement.js";
 import { randomRules } from "./random.js";
 import { reduce } from "./reduce.js";
 import {
+  applyRule,
   aware,
   binary,
   byType,
@@ -46,6 +48,12 @@ const where: Rule = (graph, [condition, yes, no], equation) => {
   const operands = [condition, ...[yes, no].map((value) => cast(graph, cast(graph, value, dtype), chosen))];
   return [cast(graph, elementwise(graph, "Where", operands, shapeOut(equation), chosen), dtype)];
 };
+
+const reduction: Rule = aware((graph, operands, equation) => {
+  const op = equation.params.op as string;
+  const rule: Rule = (_, [operand]) => [reduce(graph, operand, op, equation.params.axis as number[])];
+  return applyRule(op === "Add" ? linear(rule) : rule, graph, operands, equation);
+});
 
 const reshape: Rule = linear((graph, [operand], { params }) => {
   const shape = params.shape as number[];
@@ -97,17 +105,8 @@ export const commonRules: Record<string, Rule> = {
   cast: (graph, [operand], equation) => [cast(graph, operand, dtypeOut(equation))],
   compare,
   where,
-  reduce: aware((graph, operands, equation) => {
-    const op = equation.params.op as string;
-    const rule: Rule = (_, [operand]) => [reduce(graph, operand, op, equation.params.axis as number[])];
-    return op === "Add"
-      ? linear(rule)(graph, operands, equation)
-      : rule(
-          graph,
-          operands.map((x) => graph.settle(x)),
-          equation,
-        );
-  }),
+  reduce: reduction,
+  cumulative: cumulativeRule(reduction),
   transpose: linear((_, [operand], { params }) => [
     { ...operand, view: transposeView(operand.view, params.perm as number[]) },
   ]),
