@@ -3,7 +3,11 @@ import { halfBits, halfValues } from "./float16.js";
 const made = new WeakSet<object>();
 
 /** Elements are read and written as numbers; all else is that of the array of their bits. */
-function StandIn(source: ArrayBuffer | ArrayLike<number> | number, offset?: number, length?: number) {
+export function Float16ArrayStandIn(
+  source: ArrayBuffer | ArrayLike<number> | number,
+  offset?: number,
+  length?: number,
+) {
   const isBuffer = source instanceof ArrayBuffer;
   const bits = isBuffer
     ? new Uint16Array(source, offset, length)
@@ -20,7 +24,7 @@ function StandIn(source: ArrayBuffer | ArrayLike<number> | number, offset?: numb
   made.add(half);
   return half;
 }
-Object.defineProperty(StandIn, Symbol.hasInstance, { value: (array: object) => made.has(array) });
+Object.defineProperty(Float16ArrayStandIn, Symbol.hasInstance, { value: (array: object) => made.has(array) });
 
 /**
  * Runs `body` with what jax-js needs of `Float16Array`, which Node has from version 24 on. Without one jax-js makes
@@ -29,7 +33,7 @@ Object.defineProperty(StandIn, Symbol.hasInstance, { value: (array: object) => m
 export function withFloat16Array<Result>(body: () => Result): Result {
   if ("Float16Array" in globalThis) return body();
   const scope = globalThis as { Float16Array?: unknown };
-  scope.Float16Array = StandIn;
+  scope.Float16Array = Float16ArrayStandIn;
   try {
     return body();
   } finally {
