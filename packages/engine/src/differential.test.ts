@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { compile } from "./compile.js";
 import { Float16ArrayStandIn } from "./float16-array.js";
 import { Tensor } from "./tensor.js";
-import { disagreement, isFloat, isWild, nudged, type Outcome, type Output } from "./testing/outcome.js";
+import { disagreement, isWild, nudged, type Outcome, type Output } from "./testing/outcome.js";
 import { genomes, RandomProgram, type Source, toJax } from "./testing/random-program.js";
 
 // Random programs, run line by line by jax-js itself and compiled by this engine, must agree: in what they give, in
@@ -19,39 +19,43 @@ beforeAll(() => {
   (globalThis as { Float16Array?: unknown }).Float16Array ??= Float16ArrayStandIn;
 });
 
-/** The results, a scalar of them and its gradient by the float arguments, as one function. */
-function withGradient(program: RandomProgram, captured: readonly jax.Array[]) {
+/** The results, scalars of them and their gradients by the arguments of the same float type, as one function. */
+function withGradients(program: RandomProgram, captured: readonly jax.Array[]) {
   return (...args: jax.Array[]) => {
-    const loss = (...floats: jax.Array[]) => {
-      const left = [...floats];
-      return program.loss(
-        args.map((argument, i) =>
-          isFloat(program.arguments[i]) ? (left.shift() as jax.Array) : argument.ref,
-        ),
-        captured,
-      );
-    };
-    const floats = args.filter((_, i) => isFloat(program.arguments[i])).map((argument) => argument.ref);
     const results = program.apply(
       args.map((argument) => argument.ref),
       captured,
     );
-    const [value, gradients] = jax.valueAndGrad(loss, { argnums: floats.map((_, i) => i) })(...floats);
+    const values: jax.Array[] = [];
+    const gradients: jax.Array[] = [];
+    for (const dtype of [jax.DType.Float32, jax.DType.Float64]) {
+      const isVariable = args.map((argument) => argument.dtype === dtype);
+      if (!isVariable.includes(true)) continue;
+      const variables = args.filter((_, i) => isVariable[i]).map((argument) => argument.ref);
+      const loss = (...given: jax.Array[]) => {
+        const left = [...given];
+        const all = args.map((argument, i) => (isVariable[i] ? (left.shift() as jax.Array) : argument.ref));
+        return program.loss(all, captured, dtype);
+      };
+      const [value, gradient] = jax.valueAndGrad(loss, { argnums: variables.map((_, i) => i) })(...variables);
+      values.push(value);
+      gradients.push(...(gradient as unknown as jax.Array[]));
+    }
     for (const argument of args) argument.dispose();
-    return { results, value, gradients: gradients as unknown as jax.Array[] };
+    return { results, values, gradients };
   };
 }
 
 /** By jax-js itself, with its own counting of references. */
 function eagerly(program: RandomProgram, sources: readonly Source[]): Outcome {
   const captured = program.captured.map(toJax);
-  const { results, value, gradients } = withGradient(program, captured)(...sources.map(toJax));
+  const { results, values, gradients } = withGradients(program, captured)(...sources.map(toJax));
   const read = (array: jax.Array): Output => ({
     dtype: array.dtype,
     data: Array.from<number>(array.dataSync()),
   });
   for (const array of captured) array.dispose();
-  return { results: results.map(read), value: read(value), gradients: gradients.map(read) };
+  return { results: results.map(read), values: values.map(read), gradients: gradients.map(read) };
 }
 
 const toTensor = ({ data, dtype, shape }: Source) =>
@@ -74,21 +78,21 @@ async function compiled(program: RandomProgram): Promise<{ single: Outcome; mapp
   const rows = args.map((tensor, i) => (axes[i] === 0 ? stacked([tensor, others[i]]) : tensor));
   const captured = program.captured.map(toJax);
   const both = (single: jax.Array[], batch: jax.Array[]) => ({
-    single: withGradient(program, captured)(...single),
-    mapped: axes.includes(0) ? jax.vmap(withGradient(program, captured), axes)(...batch) : [],
+    single: withGradients(program, captured)(...single),
+    mapped: axes.includes(0) ? jax.vmap(withGradients(program, captured), axes)(...batch) : [],
   });
   const executable = await compile(both, [args, rows] as never, { name: "program" });
   for (const array of captured) array.dispose();
-  type Found = { results: Tensor[]; value: Tensor; gradients: Tensor[] };
+  type Found = { results: Tensor[]; values: Tensor[]; gradients: Tensor[] };
   const found = (await executable.run(args as never, rows as never)) as unknown as {
     single: Found;
     mapped: Found;
   };
   await executable.dispose();
   const read = ({ dtype, data }: Tensor): Output => ({ dtype, data: Array.from(data) });
-  const outcome = ({ results, value, gradients }: Found, readOne = read): Outcome => ({
+  const outcome = ({ results, values, gradients }: Found, readOne = read): Outcome => ({
     results: results.map(readOne),
-    value: readOne(value),
+    values: values.map(readOne),
     gradients: gradients.map(readOne),
   });
   const row = (index: number) => (tensor: Tensor) => {

@@ -155,16 +155,25 @@ export class RandomProgram {
     return values.filter((_, slot) => isResult(slot));
   }
 
-  /** A scalar that depends on every float result, with a weight of its own for each element. */
-  loss(args: readonly jax.Array[], captured: readonly jax.Array[]): jax.Array {
-    return this.apply(args, captured).reduce<jax.Array>((total, result) => {
-      const numbers = Float32Array.from({ length: result.size }, (_, i) => Math.cos(i));
-      const weights = np.array(numbers, { shape: result.shape });
-      // Unsigned integers are hashes more often than numbers.
-      const small =
-        result.dtype === "uint32" ? result.mod(np.array(64, { dtype: jax.DType.Uint32 })) : result;
-      return total.add(weights.mul(small.astype(jax.DType.Float32)).sum());
-    }, np.zeros([]));
+  /**
+   * A scalar that depends on every result, with a weight of its own for each element: of those of float64, or of all
+   * others. jax-js has no gradient of a conversion from float to float, and mixes up the two in gradients of both.
+   */
+  loss(args: readonly jax.Array[], captured: readonly jax.Array[], dtype: jax.DType): jax.Array {
+    return this.apply(args, captured).reduce<jax.Array>(
+      (total, result) => {
+        if ((result.dtype === "float64") !== (dtype === "float64")) {
+          result.dispose();
+          return total;
+        }
+        // Unsigned integers are hashes more often than numbers.
+        const small =
+          result.dtype === "uint32" ? result.mod(np.array(64, { dtype: jax.DType.Uint32 })) : result;
+        const weights = Array.from({ length: result.size }, (_, i) => Math.cos(i));
+        return total.add(np.array(weights, { dtype, shape: result.shape }).mul(small.astype(dtype)).sum());
+      },
+      np.zeros([], { dtype }),
+    );
   }
 
   toString(): string {

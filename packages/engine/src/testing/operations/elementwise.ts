@@ -171,6 +171,7 @@ export const elementwise: Record<string, Maker> = {
   }),
   cast: unary(any, 0, ({ dtype }, draws) => {
     const to = draws.pick(any.filter((other) => other !== dtype)) as jax.DType;
-    return [`$.astype(${to})`, (x) => x.astype(to)];
+    // jax-js has no gradient of a conversion.
+    return [`$.astype(${to})`, (x) => lax.stopGradient(x.astype(to))];
   }),
 };
