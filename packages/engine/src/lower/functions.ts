@@ -48,13 +48,13 @@ const erfc: Rule = (graph, operands, equation) => {
 const inSingle = (rule: Rule): Rule => through("float64", "float32", rule);
 
 export const functionRules: Record<string, Rule> = {
-  sin: pointwise("Sin"),
-  cos: pointwise("Cos"),
+  sin: byType({ float32: pointwise("Sin") }),
+  cos: byType({ float32: pointwise("Cos") }),
   asin: byType({ float32: pointwise("Asin"), float64: preciseAsin }),
   atan: byType({ float32: pointwise("Atan"), float64: preciseAtan }),
-  exp: pointwise("Exp"),
-  log: pointwise("Log"),
-  sqrt: pointwise("Sqrt"),
+  exp: byType({ float32: pointwise("Exp") }),
+  log: byType({ float32: pointwise("Log") }),
+  sqrt: byType({ float32: pointwise("Sqrt") }),
   erf: byType({ float32: erf, float64: inSingle(erf) }),
   erfc: byType({ float32: erfc, float64: inSingle(erfc) }),
 };

@@ -95,12 +95,14 @@ export const commonRules: Record<string, Rule> = {
       elementwise(graph, "Sub", [graph.scalar("uint32", 0), operand], shapeOut(equation), "uint32"),
     ],
   }),
-  reciprocal: aware((graph, [operand], equation) => {
-    const [result] = pointwise("Reciprocal")(graph, [unscaled(operand)], equation);
-    return [rescaled(result, 1 / (operand.scale ?? 1))];
+  reciprocal: byType({
+    float32: aware((graph, [operand], equation) => {
+      const [result] = pointwise("Reciprocal")(graph, [unscaled(operand)], equation);
+      return [rescaled(result, 1 / (operand.scale ?? 1))];
+    }),
   }),
-  floor: byType({ float32: pointwise("Floor"), int32: identity }),
-  ceil: byType({ float32: pointwise("Ceil"), int32: identity }),
+  floor: byType({ float32: pointwise("Floor"), int32: identity, bool: identity }),
+  ceil: byType({ float32: pointwise("Ceil"), int32: identity, bool: identity }),
   stop_gradient: identity,
   cast: (graph, [operand], equation) => [cast(graph, operand, dtypeOut(equation))],
   compare,

@@ -195,8 +195,15 @@ export class RandomProgram {
   }
 }
 
-export const toJax = ({ data, dtype, shape }: Source): jax.Array =>
-  np.array(data, { dtype: dtype as jax.DType, shape: [...shape] });
+/**
+ * In memory: jax-js keeps an array of equal elements as a number and computes with that in float64, in which products
+ * of unsigned integers lose their last bits.
+ */
+export function toJax({ data, dtype, shape }: Source): jax.Array {
+  const array = np.array(data, { dtype: dtype as jax.DType, shape: [...shape] });
+  (array as unknown as { _realizeSource(): void })._realizeSource();
+  return array;
+}
 
 /** Small enough to compare element by element, and far from the ends of the number formats. */
 function isTame(array: jax.Array): boolean {
