@@ -1,5 +1,5 @@
 import * as jax from "@jax-js/jax";
-import { withRightBroadcasts } from "./batching.js";
+import { withCorrections } from "./corrections.js";
 import { withFloat16Array } from "./float16-array.js";
 import { flattenTree, Tensor } from "./tensor.js";
 
@@ -85,7 +85,7 @@ export async function trace(
     treedef: jax.JsTreeDef;
   };
   const { jaxpr: closed, treedef } = withFloat16Array(() =>
-    withRightBroadcasts(() => withoutReferenceCounts(() => makeJaxpr(fn)(...types))),
+    withCorrections(() => withoutReferenceCounts(() => makeJaxpr(fn)(...types))),
   );
   const constants = await Promise.all(
     closed.consts.map(async (array) => ({

@@ -12,8 +12,8 @@ import { byType, dtypeOut, pointwise, type Rule, shapeOut, through } from "./rul
 const preciseAtan: Rule = (graph, [x], equation) => {
   const shape = shapeOut(equation);
   const compute = (op: string, ...operands: Value[]) => elementwise(graph, op, operands, shape, "float64");
-  // Beyond 1e12 the result is that of 1e12 to half a unit in the last place of float32, and infinity would spoil it.
-  const bounded = compute("Clip", x, graph.scalar("float64", -1e300), graph.scalar("float64", 1e300));
+  // The arc tangent of 1e30 is that of infinity, with which the step could not be computed.
+  const bounded = compute("Clip", x, graph.scalar("float64", -1e30), graph.scalar("float64", 1e30));
   const small = elementwise(graph, "Atan", [cast(graph, bounded, "float32")], shape, "float32");
   const y = cast(graph, small, "float64");
   const [sin, cos] = [compute("Sin", y), compute("Cos", y)];
