@@ -22,8 +22,8 @@ export const isFloat = (dtype: OnnxDType): boolean => floats.includes(dtype);
  * dropping the fraction, those out of range the nearest limit and NaN 0; integers wrap around.
  */
 export function cast(graph: Graph, scaled: Value, dtype: OnnxDType): Value {
+  if (scaled.dtype === dtype) return scaled;
   const value = graph.settle(scaled);
-  if (value.dtype === dtype) return value;
   const known = graph.knownScalar(value);
   if (known !== undefined) {
     return { ...graph.scalar(dtype, converted(known, dtype, value.dtype)), view: value.view };

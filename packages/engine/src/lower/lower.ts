@@ -1,7 +1,7 @@
 import { UnsupportedPrimitiveError } from "../errors.js";
 import { halfBits } from "../float16.js";
 import type { OnnxDType } from "../onnx/model.js";
-import type { Atom, Aval, Equation, Traced } from "../trace.js";
+import type { Atom, Equation, Traced } from "../trace.js";
 import { recogniseCumulative } from "./cumulative.js";
 import { lowerEmpty } from "./empty.js";
 import { Graph, type Value } from "./graph.js";
@@ -28,7 +28,7 @@ export function lower(traced: Traced): Lowered {
 
   const inputs: Value[] = [];
   jaxpr.inBinders.forEach((variable, i) => {
-    const dtype = supported(variable.aval);
+    const dtype = dtypeOf(variable);
     if (i < constants.length) {
       values.set(variable, graph.constant(dtype, constants[i].shape, asBytes(constants[i], dtype)));
     } else {
@@ -39,12 +39,11 @@ export function lower(traced: Traced): Lowered {
   });
   const read = (atom: Atom): Value => {
     if (!("value" in atom)) return values.get(atom) as Value;
-    return graph.scalar(supported(atom.aval), Number(atom.value));
+    return graph.scalar(dtypeOf(atom), Number(atom.value));
   };
 
   const rules = { ...commonRules, dot: productRule(layoutCosts(jaxpr)) };
   for (const equation of jaxpr.eqns) {
-    for (const variable of equation.outBinders) supported(variable.aval, equation.primitive);
     const found: Rule | undefined = rules[equation.primitive as keyof typeof rules];
     if (!found) throw new UnsupportedPrimitiveError(equation.primitive);
     const empty = lowerEmpty(graph, equation.inputs.map(read), equation);
@@ -71,7 +70,7 @@ export function lower(traced: Traced): Lowered {
   return { graph, inputs, outputs, multiplyAdds: multiplyAdds(jaxpr.eqns) };
 }
 
-const movements = new Set(
+const nonArithmetic = new Set(
   "cast bitcast transpose broadcast reshape split concatenate shrink pad flip gather".split(" "),
 );
 
@@ -80,7 +79,7 @@ const movements = new Set(
  * computed in float32 and rounded to float16 once for each primitive, as jax-js's own backends do.
  */
 const computesInHalf = ({ primitive, inputs, outBinders }: Equation): boolean =>
-  !movements.has(primitive) && [...inputs, ...outBinders].some(({ aval }) => aval.dtype === "float16");
+  !nonArithmetic.has(primitive) && [...inputs, ...outBinders].some(({ aval }) => aval.dtype === "float16");
 
 function multiplyAdds(equations: readonly Equation[]): number {
   return equations.reduce((total, { primitive, inputs, outBinders }) => {
@@ -91,15 +90,7 @@ function multiplyAdds(equations: readonly Equation[]): number {
   }, 0);
 }
 
-const elementTypes = ["float32", "float64", "float16", "int32", "uint32", "bool"];
-
-function supported(aval: Aval, primitive?: string): OnnxDType {
-  const by = primitive ? `${primitive} ` : "";
-  if (!elementTypes.includes(aval.dtype)) {
-    throw new UnsupportedPrimitiveError(`${by}with element type ${aval.dtype}`);
-  }
-  return aval.dtype as OnnxDType;
-}
+const dtypeOf = ({ aval }: Atom) => aval.dtype as OnnxDType;
 
 /** jax-js keeps booleans as 32-bit integers; ONNX keeps them as bytes. The tracer reads float16 as float32. */
 function asBytes({ data }: { data: ArrayBufferView }, dtype: OnnxDType): ArrayBufferView {

@@ -1,7 +1,7 @@
 import { UnsupportedPrimitiveError } from "../errors.js";
-import { cast, isFloat } from "./cast.js";
+import { cast } from "./cast.js";
 import type { Graph, Value } from "./graph.js";
-import { type Factor, product, sizes } from "./view.js";
+import { type Factor, product, shapeOf, sizes, transposeView } from "./view.js";
 
 const operators: Record<string, string> = {
   Add: "ReduceSum",
@@ -19,14 +19,15 @@ export function reduce(graph: Graph, operand: Value, op: string, axes: readonly 
     const extreme = { Add: "Max", Mul: "Min" }[op] ?? op;
     return cast(graph, reduce(graph, cast(graph, operand, "int32"), extreme, axes), "bool");
   }
-  const { dtype } = operand;
-  if (dtype === "uint32" && op !== "Add" && op !== "Mul") {
-    // Not in int64: ONNX Runtime 1.30 compares the lower halves of those only.
-    return cast(graph, reduce(graph, cast(graph, operand, "float64"), op, axes), dtype);
+  if (operand.dtype === "uint32" || operand.dtype === "int32") {
+    // Integers wrap around, which ONNX Runtime's sums and products do not.
+    if (op === "Mul") return integerProduct(graph, operand, axes);
+    if (op === "Add")
+      return cast(graph, reduce(graph, cast(graph, operand, "int64"), op, axes), operand.dtype);
   }
-  if ((dtype === "uint32" || dtype === "int32") && op === "Add") {
-    // Integers wrap around, which ONNX Runtime's sums do not.
-    return cast(graph, reduce(graph, cast(graph, operand, "int64"), op, axes), dtype);
+  if (operand.dtype === "uint32") {
+    // Not in int64: ONNX Runtime 1.30 compares the lower halves of those only.
+    return cast(graph, reduce(graph, cast(graph, operand, "float64"), op, axes), "uint32");
   }
 
   const { physical, axes: all } = operand.view;
@@ -40,52 +41,46 @@ export function reduce(graph: Graph, operand: Value, op: string, axes: readonly 
     const runs = runsOf(physical, (factor) => gone.has(factor));
     const dims = runs.map((run) => product(sizes(run.factors)));
     const reduced = runs.flatMap((run, i) => (run.flag ? [i] : []));
-    const dense = graph.reshape(name, dims);
-    const left = dims.filter((_, i) => !runs[i].flag);
-    if (op === "Mul" && !isFloat(dtype)) name = graph.reshape(integerProduct(graph, dense, reduced), left);
-    else [name] = graph.node(operator, [dense, graph.integers(reduced)], [left], { keepdims: 0 });
+    [name] = graph.node(
+      operator,
+      [graph.reshape(name, dims), graph.integers(reduced)],
+      [dims.filter((_, i) => !runs[i].flag)],
+      { keepdims: 0 },
+    );
   }
   const repeats = product(sizes([...gone].filter((factor) => !factor.real)));
   if (repeats > 1 && (op === "Add" || op === "Mul")) {
     const shape = sizes(kept);
-    const times = (a: string, b: string) => graph.node("Mul", [a, b], [shape])[0];
-    const dense = graph.reshape(name, shape);
-    if (op === "Add") name = times(dense, graph.scalar(operand.dtype, repeats).name);
-    else if (!isFloat(operand.dtype)) name = repeated(dense, repeats, times);
-    else [name] = graph.node("Pow", [dense, graph.scalar(operand.dtype, repeats).name], [shape]);
+    const count = graph.scalar(operand.dtype, repeats).name;
+    [name] = graph.node(op === "Add" ? "Mul" : "Pow", [graph.reshape(name, shape), count], [shape]);
   }
   return { name, dtype: operand.dtype, view };
 }
 
-/** Products along axes, which keep length 1, by halves: ONNX Runtime's own do not wrap around. */
-function integerProduct(graph: Graph, name: string, axes: readonly number[]): string {
-  return axes.reduce((whole, axis) => {
-    let product = whole;
-    for (let shape = graph.shapeOf(product); shape[axis] > 1; shape = graph.shapeOf(product)) {
-      const half = Math.floor(shape[axis] / 2);
-      const part = (start: number, end: number) =>
-        graph.node(
-          "Slice",
-          [product, ...[start, end, axis].map((bound) => graph.integers([bound]))],
-          [shape.with(axis, end - start)],
-        )[0];
-      const halves = graph.node("Mul", [part(0, half), part(half, 2 * half)], [shape.with(axis, half)])[0];
-      product =
-        shape[axis] === 2 * half
-          ? halves
-          : graph.node("Concat", [halves, part(2 * half, shape[axis])], [shape.with(axis, half + 1)], {
-              axis,
-            })[0];
-    }
-    return product;
-  }, name);
-}
-
-/** A power by squares: ONNX's Pow of integers goes by way of floats. */
-function repeated(base: string, exponent: number, times: (a: string, b: string) => string): string {
-  if (exponent === 1) return base;
-  const square = repeated(times(base, base), Math.floor(exponent / 2), times);
-  return exponent % 2 === 1 ? times(square, base) : square;
+/** Products of integers by halves: each half times the other, and what is left over. */
+function integerProduct(graph: Graph, operand: Value, axes: readonly number[]): Value {
+  const order = operand.view.axes.map((_, axis) => axis);
+  const kept = order.filter((axis) => !axes.includes(axis));
+  const moved = { ...operand, view: transposeView(operand.view, [...axes, ...kept]) };
+  const shape = shapeOf(moved.view);
+  const width = product(shape.slice(axes.length));
+  let length = product(shape.slice(0, axes.length));
+  let name = graph.reshape(graph.dense(moved), [length, width]);
+  while (length > 1) {
+    const half = Math.floor(length / 2);
+    const part = (start: number, end: number) => {
+      const bounds = [start, end, 0].map((bound) => graph.integers([bound]));
+      return graph.node("Slice", [name, ...bounds], [[end - start, width]])[0];
+    };
+    const halves = graph.node("Mul", [part(0, half), part(half, 2 * half)], [[half, width]])[0];
+    const rest = length - 2 * half;
+    name = rest
+      ? graph.node("Concat", [halves, part(2 * half, length)], [[half + rest, width]], { axis: 0 })[0]
+      : halves;
+    length = half + rest;
+  }
+  const result = shape.slice(axes.length);
+  return graph.value(graph.reshape(name, result), operand.dtype, result);
 }
 
 function runsOf(factors: readonly Factor[], test: (factor: Factor) => boolean) {
