@@ -157,8 +157,13 @@ export const elementwise: Record<string, Maker> = {
   "the same bits": unary(["float32", "int32", "uint32"], 0, ({ dtype }, draws) => {
     // Few bits of integers are tame floats, so those come by way of one.
     const to = draws.pick(integer.filter((other) => other !== dtype)) as jax.DType;
+    // Of floats that come out exactly, and not as 0, which may have either sign.
+    const exact = (x: jax.Array) => (dtype === "float32" ? np.floor(x.mul(8)).add(0.5) : x);
     if (dtype === "float32" || draws.below(2) === 0) {
-      return [`bits of $ as ${to}`, (x) => lax.bitcastConvertType(x, to)];
+      return [
+        `bits of (floor(8 x) + 1/2 or integer) $ as ${to}`,
+        (x) => lax.bitcastConvertType(exact(x), to),
+      ];
     }
     const one = np.array(0x3f800000, { dtype: jax.DType.Int32 });
     return [

@@ -22,7 +22,8 @@ const draw: Record<string, (key: jax.Array, shape: number[]) => jax.Array> = {
   "uniform in [-2, 3)": (key, shape) => random.uniform(key, shape, { minval: -2, maxval: 3 }),
   normal: (key, shape) => np.clip(random.normal(key, shape), -3, 3),
   bernoulli: (key, shape) => random.bernoulli(key, 0.4, shape),
-  randint: (key, shape) => random.randint(key, { minval: -3, maxval: 4, shape }),
+  // As randint, which is jitted: under grad jax-js makes strongly typed floats of the numbers in there.
+  "integer in [-3, 4)": (key, shape) => random.bits(key, shape).mod(7).astype(jax.DType.Int32).sub(3),
   rademacher: (key, shape) => random.rademacher(key, { shape }),
   laplace: (key, shape) => np.clip(random.laplace(key, shape), -3, 3),
   "uniform of the second of 3 keys": (key, shape) => random.uniform(random.split(key, 3).slice(1), shape),
