@@ -38,6 +38,9 @@ const ofRow: Record<string, (row: jax.Array) => jax.Array> = {
   ),
 };
 
+/** jax-js's jit refuses sorts, and the scatter in the gradient of indexing, of what it has just computed. */
+const unjittable = ["sort(row)", "row[[0, 0, last]]"];
+
 /** Functions of a row of one array and of a whole array. */
 const ofRowAndArray: Record<string, (row: jax.Array, whole: jax.Array) => jax.Array> = {
   "row sum(whole)": (row, whole) => row.mul(whole.sum()),
@@ -53,7 +56,7 @@ export const transforms: Record<string, Maker> = {
     return [`vmap(row => ${name}, axis ${axis})($)`, (x) => jax.vmap(ofRow[name], axis)(x)];
   }),
   "jit of vmap": unary(float, 1, (_, draws) => {
-    const name = draws.pick(Object.keys(ofRow));
+    const name = draws.pick(Object.keys(ofRow).filter((each) => !unjittable.includes(each)));
     return [`jit(vmap(row => ${name}))($)`, (x) => jax.jit(jax.vmap(ofRow[name]))(x)];
   }),
   "vmap with a whole array": (slots, draws) => {
