@@ -22,7 +22,13 @@ const tensors = shapes.chain((shape) => {
   const minLength = shape.reduce((product, length) => product * length, 1);
   const size = { minLength, maxLength: minLength };
   return fc
-    .oneof(fc.float32Array(size), fc.int32Array(size), fc.uint8Array({ ...size, max: 1 }))
+    .oneof(
+      fc.float32Array(size),
+      fc.float64Array(size),
+      fc.int32Array(size),
+      fc.uint32Array(size),
+      fc.uint8Array({ ...size, max: 1 }),
+    )
     .map((data) => new Tensor(data, shape));
 });
 const tensorNames = fc
@@ -135,7 +141,7 @@ sys.stdout.buffer.write(save(load(sys.stdin.buffer.read()), {"seed": "1"}))`;
     [
       "an unknown type",
       header(`{"a":${entry("F4", [], 0, 4)}}`, new Uint8Array(4)),
-      'tensor "a": the type is "F4", expected one of F32, I32, BOOL, F16, BF16',
+      'tensor "a": the type is "F4", expected one of F64, F32, I32, U32, BOOL, F16, BF16',
     ],
     [
       "a type that objects inherit",

@@ -9,10 +9,17 @@ const lengthBytes = 8;
 const metadataName = "__metadata__";
 /** As in the reference implementation. */
 const maxHeaderBytes = 100_000_000;
-const widths = { F32: 4, I32: 4, BOOL: 1, F16: 2, BF16: 2 };
-const names = { float32: "F32", int32: "I32", bool: "BOOL" } as const;
+const widths = { F64: 8, F32: 4, I32: 4, U32: 4, BOOL: 1, F16: 2, BF16: 2 };
+const names = {
+  float64: "F64",
+  float32: "F32",
+  int32: "I32",
+  uint32: "U32",
+  float16: "F16",
+  bool: "BOOL",
+} as const;
 /** Wide types first, which keeps all data aligned. */
-const order = ["F32", "I32", "BOOL"];
+const order: readonly string[] = Object.values(names);
 
 interface Entry {
   dtype: string;
@@ -197,7 +204,9 @@ function problem({ dtype, shape, data_offsets: [start, end] }: Entry, expected: 
 }
 
 const readers: Record<keyof typeof widths, (buffer: ArrayBuffer) => TensorData> = {
+  F64: (buffer) => new Float64Array(buffer),
   F32: (buffer) => new Float32Array(buffer),
+  U32: (buffer) => new Uint32Array(buffer),
   I32: (buffer) => new Int32Array(buffer),
   BOOL: (buffer) => new Uint8Array(buffer),
   F16: (buffer) => fromHalf(new Uint16Array(buffer)),
