@@ -16,3 +16,22 @@ export class UnsupportedPrimitiveError extends Error {
 export class ProgramError extends Error {
   override readonly name = "ProgramError";
 }
+
+/** A program was to run on a device that this machine does not have. */
+export class MissingDeviceError extends Error {
+  override readonly name = "MissingDeviceError";
+
+  constructor(
+    programName: string,
+    readonly device: string,
+    reason: string,
+    /** The devices that are there. */
+    readonly present: readonly string[],
+    remedy: string,
+  ) {
+    super(
+      `The program "${programName}" was to run on "${device}", which is not there: ${reason.replace(/\.$/, "")}. ` +
+        `Devices that are there: ${present.join(", ")}.${remedy && ` ${remedy}`}`,
+    );
+  }
+}

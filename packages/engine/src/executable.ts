@@ -1,5 +1,6 @@
 import { availableParallelism } from "node:os";
 import * as ort from "onnxruntime-node";
+import { type Device, sessionOn } from "./devices.js";
 import { ProgramError, UnsupportedPrimitiveError } from "./errors.js";
 import { type Lowered, lower } from "./lower/lower.js";
 import { finish } from "./onnx/finish.js";
@@ -10,6 +11,8 @@ import { describe, trace } from "./trace.js";
 export interface CompileOptions {
   /** Name in errors and in the ONNX file. Default: the function's name. */
   name?: string;
+  /** Where it runs. Default: "cpu". `devices()` lists those that are there. */
+  device?: Device;
   /**
    * Threads of one run. Default: 1 for programs whose products take fewer than about 100 million multiply-and-adds,
    * where more threads cost more than they bring; else one for each core.
@@ -67,8 +70,7 @@ export class Executable {
     const model = finish(name, lowered, paths, options.outputNames ?? []);
     const parallel = lowered.multiplyAdds >= SINGLE_THREAD_BELOW;
     const threads = options.threads ?? (parallel ? availableParallelism() : 1);
-    const session = await ort.InferenceSession.create(encodeModel(model), {
-      executionProviders: ["cpu"],
+    const session = await sessionOn(options.device ?? "cpu", name, encodeModel(model), {
       intraOpNumThreads: threads,
       interOpNumThreads: 1,
       graphOptimizationLevel: "all",

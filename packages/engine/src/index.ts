@@ -6,8 +6,9 @@ export {
   type Outside,
   type Program,
 } from "./compile.js";
-export { ProgramError, UnsupportedPrimitiveError } from "./errors.js";
 export { halfBits, halfValues } from "./float16.js";
+export { type Device, devices } from "./devices.js";
+export { MissingDeviceError, ProgramError, UnsupportedPrimitiveError } from "./errors.js";
 export { loweredPrimitives } from "./lower/lower.js";
 export {
   type DType,
