@@ -37,8 +37,8 @@ export interface Program<Args extends readonly unknown[], Result> extends Progra
 export interface CarryProgram<Carry, Inputs extends readonly unknown[], Result> extends ProgramBase {
   /** One step: replaces the carry and returns the rest of the result. */
   run(...inputs: Inputs): Promise<Result>;
-  /** A copy of the present carry. */
-  carry(): Carry;
+  /** A copy of the carry as it is at the call. */
+  carry(): Promise<Carry>;
   /** Replaces the carry, e.g. by that of a checkpoint. */
   setCarry(carry: Carry): void;
 }
@@ -113,7 +113,7 @@ export async function compileStep<Carry, Inputs extends readonly unknown[], Resu
         running = false;
       }
     },
-    carry: () => rebuildCarry(current.map((tensor) => copyOf(fromOrt(tensor)))) as Outside<Carry>,
+    carry: async () => rebuildCarry(current.map((tensor) => copyOf(fromOrt(tensor)))) as Outside<Carry>,
     setCarry(carry) {
       if (running) throw program.busy();
       const leaves = program.leaves([carry], 0, 1);

@@ -158,8 +158,8 @@ export async function createTrainer<P, Traced>(spec: TrainerSpec<P, Traced>): Pr
           hint: "Lower the learning rate, or look for extreme values in the inputs.",
           exitCode: 1,
         });
-      const finiteParameters = () => {
-        const { parameters } = program.carry();
+      const finiteParameters = async () => {
+        const { parameters } = await program.carry();
         if (!parameters.data.every(Number.isFinite)) throw diverged("some parameters are not finite");
         return parameters;
       };
@@ -201,7 +201,7 @@ export async function createTrainer<P, Traced>(spec: TrainerSpec<P, Traced>): Pr
         options.onStep?.({ step: done, totalSteps, loss: value });
 
         if (validation && (done % validation.every === 0 || done === totalSteps)) {
-          const parameters = finiteParameters();
+          const parameters = await finiteParameters();
           const score = await validation.score(parameters);
           if (!Number.isFinite(score)) throw diverged(`the validation score is ${score}`);
           history.push({ step: done, score });
@@ -211,13 +211,13 @@ export async function createTrainer<P, Traced>(spec: TrainerSpec<P, Traced>): Pr
         }
         const since = performance.now() - savedAt;
         if (checkpoint && done % checkpoint.every === 0 && since >= 1000 * (checkpoint.seconds ?? 0)) {
-          const carry = program.carry();
+          const carry = await program.carry();
           await saveProgress(checkpoint.path, training, { carry, step: done, losses, history, best });
           savedAt = performance.now();
         }
       }
       return {
-        params: flat.unflatten(best.parameters ?? finiteParameters()),
+        params: flat.unflatten(best.parameters ?? (await finiteParameters())),
         losses: losses.slice(0, done),
         validation: history,
         bestStep: best.step,
