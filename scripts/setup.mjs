@@ -35,7 +35,7 @@ function installPackages() {
   rmSync(stamp, { force: true });
   const [npm, ...args] = npmCommand();
   step(
-    "Installing the packages into node_modules (about 550 MB, once)",
+    "Installing the packages into node_modules (about 650 MB, once)",
     npm,
     [
       ...args,

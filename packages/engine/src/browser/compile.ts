@@ -1,0 +1,81 @@
+import type { CarryProgram, CompileOptions, Outside, Program } from "../compile.js";
+import { ProgramError } from "../errors.js";
+import type { TracedFunction } from "../executable.js";
+import { flattenTree, isBranch, leavesInOrderOf, type Tensor } from "../tensor.js";
+import { JaxProgram } from "./jax-program.js";
+
+// A browser gets this module in place of ../compile.ts (package.json, "browser"): the same functions, on jax-js's own
+// backends. ONNX Runtime's options `threads` and `deterministic` have no meaning here.
+
+export type { CarryProgram, CompileOptions, Outside, Program };
+
+type OutsideAll<Args extends readonly unknown[]> = { [K in keyof Args]: Outside<Args[K]> };
+
+/** As in ../compile.ts. */
+export async function compile<Args extends readonly unknown[], Result>(
+  fn: (...args: Args) => Result,
+  exampleArgs: OutsideAll<Args>,
+  options: CompileOptions = {},
+): Promise<Program<OutsideAll<Args>, Outside<Result>>> {
+  const program = await JaxProgram.create(fn as TracedFunction, exampleArgs, options);
+  return {
+    threads: program.threads,
+    run: async (...args) =>
+      program.rebuild(await program.call(program.signature.leaves(args))) as Outside<Result>,
+    toOnnx: () => program.toOnnx(),
+    dispose: () => program.dispose(),
+  };
+}
+
+/** As in ../compile.ts, with the carry on the device. */
+export async function compileStep<Carry, Inputs extends readonly unknown[], Result>(
+  fn: (carry: Carry, ...inputs: Inputs) => readonly [Carry, Result],
+  exampleArgs: readonly [Outside<Carry>, ...OutsideAll<Inputs>],
+  options: CompileOptions = {},
+): Promise<CarryProgram<Outside<Carry>, OutsideAll<Inputs>, Outside<Result>>> {
+  const args: readonly unknown[] = exampleArgs;
+  const name = options.name ?? (fn.name || "program");
+  const step = (carry: Carry, ...inputs: Inputs) => {
+    const pair: unknown = fn(carry, ...inputs);
+    if (!Array.isArray(pair) || pair.length !== 2) {
+      throw new ProgramError(`The step "${name}" must return [carry, result].`);
+    }
+    return [carryLeaves(name, args[0], pair[0]), pair[1]];
+  };
+  const program = await JaxProgram.create(step as TracedFunction, args, { ...options, name });
+  const [first, rebuildCarry] = flattenTree<Tensor>(args[0]);
+  program.signature.checkCarry(first);
+  const held = program.hold(first);
+  let running = false;
+  const busy = () => new ProgramError(`A step of "${name}" is still running; await it first.`);
+  return {
+    threads: program.threads,
+    async run(...inputs) {
+      if (running) throw busy();
+      running = true;
+      try {
+        const leaves = program.signature.leaves(inputs, 1);
+        const [, result] = program.rebuild(await held.step(leaves)) as [unknown, unknown];
+        return result as Outside<Result>;
+      } finally {
+        running = false;
+      }
+    },
+    carry: async () => rebuildCarry(await held.read()) as Outside<Carry>,
+    setCarry(carry) {
+      if (running) throw busy();
+      held.write(program.signature.leaves([carry], 0, 1));
+    },
+    toOnnx: () => program.toOnnx(),
+    dispose: () => program.dispose(),
+  };
+}
+
+/** The leaves of a step's new carry in the order of its carry's; refused where the trees differ. */
+function carryLeaves(name: string, carry: unknown, next: unknown): unknown[] {
+  const refuse = (what: string) =>
+    new ProgramError(`The step "${name}" must return its carry as it takes it: ${what} in the new carry.`);
+  const leaves = leavesInOrderOf(carry, next, (path, problem) => refuse(`${path} is ${problem}`));
+  if (leaves.some(isBranch)) throw refuse("a tree stands in place of an array");
+  return leaves;
+}
