@@ -6,9 +6,9 @@ export {
   type Outside,
   type Program,
 } from "./compile.js";
-export { halfBits, halfValues } from "./float16.js";
 export { type Device, devices } from "./devices.js";
 export { MissingDeviceError, ProgramError, UnsupportedPrimitiveError } from "./errors.js";
+export { halfBits, halfValues } from "./float16.js";
 export { loweredPrimitives } from "./lower/lower.js";
 export {
   type DType,

@@ -78,7 +78,14 @@ describe("the README", () => {
       deterministic: true,
     };
     expect(firstNames("Options")).toEqual(Object.keys(options));
-    const types: Record<DType, true> = { float32: true, int32: true, bool: true };
+    const types: Record<DType, true> = {
+      float32: true,
+      float64: true,
+      float16: true,
+      int32: true,
+      uint32: true,
+      bool: true,
+    };
     expect(firstNames("Element types")).toEqual(Object.keys(types));
     for (const [, data] of table("Element types")) expect(data).toMatch(/^`\w+Array`/);
     for (const [dtype, data] of table("Element types").map((row) => row.map((cell) => names(cell)[0]))) {

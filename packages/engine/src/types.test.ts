@@ -77,7 +77,7 @@ describe("element types", () => {
       expect(same).toEqual(x);
       const step = await compileStep((carry: jax.Array) => [np.flip(carry), carry] as const, [x]);
       for (let i = 0; i < 3; i++) await step.run();
-      expect(step.carry()).toEqual(tensorOf[dtype]([0, 1, 1, 0]));
+      expect(await step.carry()).toEqual(tensorOf[dtype]([0, 1, 1, 0]));
       await step.dispose();
       expect(zeros([2], dtype).dtype).toBe(dtype);
     }

@@ -1,6 +1,7 @@
 import * as jax from "@jax-js/jax";
 import { ProgramError, UnsupportedPrimitiveError } from "../errors.js";
 import type { CompileOptions, TracedFunction } from "../executable.js";
+import { halfBits, halfValues } from "../float16.js";
 import { type Lowered, lower } from "../lower/lower.js";
 import { finish } from "../onnx/finish.js";
 import { encodeModel } from "../onnx/model.js";
@@ -164,14 +165,17 @@ function evaluate(name: string, jaxpr: Jaxpr, inputs: readonly jax.Array[]): jax
   return evaluator.processPrimitive("jit", inputs, { name, jaxpr, numConsts: 0 });
 }
 
-/** jax-js keeps booleans as 32-bit integers, a Tensor as bytes. */
+/** jax-js keeps booleans as 32-bit integers, a Tensor as bytes; and it takes float16 as numbers, a Tensor has their bits. */
 function upload(data: TensorData, { dtype, shape }: LeafType, device: jax.Device): jax.Array {
-  const values = dtype === "bool" ? Int32Array.from(data) : data;
+  const isHalf = dtype === "float16" && data instanceof Uint16Array;
+  const values = dtype === "bool" ? Int32Array.from(data) : isHalf ? halfValues(data) : data;
   return jax.numpy.array(values as never, { dtype: dtype as jax.DType, shape: [...shape], device });
 }
 
-const toTensor = (dtype: string, shape: readonly number[], data: ArrayLike<number>): Tensor =>
-  new Tensor(dtype === "bool" ? Uint8Array.from(data) : (data as TensorData), shape);
+function toTensor(dtype: string, shape: readonly number[], data: ArrayLike<number>): Tensor {
+  if (dtype === "bool") return new Tensor(Uint8Array.from(data), shape);
+  return new Tensor(dtype === "float16" ? halfBits(data) : (data as TensorData), shape);
+}
 
 const download = (arrays: readonly jax.Array[]): Promise<Tensor[]> =>
   Promise.all(
