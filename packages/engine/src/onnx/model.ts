@@ -27,7 +27,13 @@ export const dataTypes: Record<OnnxDType, number> = {
   uint32: 12,
 };
 
-export type Attribute = number | readonly number[] | { readonly float: number } | string;
+/** A `graph` is the body of a Loop, Scan or If; it may also read what the graph around it has. */
+export type Attribute =
+  | number
+  | readonly number[]
+  | { readonly float: number }
+  | { readonly graph: OnnxGraph }
+  | string;
 
 export interface OnnxNode {
   op: string;
@@ -47,17 +53,21 @@ export interface OnnxInitializer {
 export interface OnnxPort {
   name: string;
   dtype: OnnxDType;
-  shape: readonly number[];
+  /** A name stands for a length that each run decides. */
+  shape: readonly (number | string)[];
   doc?: string;
 }
 
-export interface OnnxModel {
+export interface OnnxGraph {
   name: string;
-  doc: string;
   nodes: readonly OnnxNode[];
   initializers: readonly OnnxInitializer[];
   inputs: readonly OnnxPort[];
   outputs: readonly OnnxPort[];
+}
+
+export interface OnnxModel extends OnnxGraph {
+  doc: string;
 }
 
 /** Version of the standard operators that programs are written in, where they use none that is newer. */
@@ -65,9 +75,15 @@ export const OPSET = 21;
 
 const newerOperators: Readonly<Record<string, number>> = { BitCast: 26, CumProd: 26 };
 
-/** The version of the standard operators that a model needs. */
-export const opsetOf = ({ nodes }: OnnxModel): number =>
-  nodes.reduce((version, { op }) => Math.max(version, newerOperators[op] ?? 0), OPSET);
+/** The version of the standard operators that a graph needs, with the graphs in it. */
+export const opsetOf = ({ nodes }: Pick<OnnxGraph, "nodes">): number =>
+  nodes.reduce((version, { op, attributes }) => {
+    const inner = Object.values(attributes).map((value) => (isGraph(value) ? opsetOf(value.graph) : 0));
+    return Math.max(version, newerOperators[op] ?? 0, ...inner);
+  }, OPSET);
+
+const isGraph = (value: Attribute): value is { readonly graph: OnnxGraph } =>
+  typeof value === "object" && "graph" in value;
 
 type Writer = protobuf.Writer;
 const tag = (field: number, wireType: 0 | 2 | 5) => (field << 3) | wireType;
@@ -89,6 +105,9 @@ function writeAttribute(writer: Writer, name: string, value: Attribute) {
   } else if ("float" in value) {
     writer.uint32(tag(2, 5)).float(value.float);
     integer(writer, 20, 1);
+  } else if (isGraph(value)) {
+    message(writer, 6, (graph) => writeGraph(graph, value.graph));
+    integer(writer, 20, 5);
   } else {
     for (const entry of value) integer(writer, 8, entry);
     integer(writer, 20, 7);
@@ -101,11 +120,40 @@ function writePort(writer: Writer, port: OnnxPort) {
     message(type, 1, (tensor) => {
       integer(tensor, 1, dataTypes[port.dtype]);
       message(tensor, 2, (shape) => {
-        for (const size of port.shape) message(shape, 1, (dimension) => integer(dimension, 1, size));
+        for (const size of port.shape) {
+          message(shape, 1, (dimension) =>
+            typeof size === "number" ? integer(dimension, 1, size) : text(dimension, 2, size),
+          );
+        }
       });
     }),
   );
   if (port.doc) text(writer, 3, port.doc);
+}
+
+function writeGraph(graph: Writer, { name, nodes, initializers, inputs, outputs }: OnnxGraph, doc?: string) {
+  for (const node of nodes) {
+    message(graph, 1, (inner) => {
+      for (const name of node.inputs) text(inner, 1, name);
+      for (const name of node.outputs) text(inner, 2, name);
+      text(inner, 4, node.op);
+      for (const [name, value] of Object.entries(node.attributes)) {
+        message(inner, 5, (attribute) => writeAttribute(attribute, name, value));
+      }
+    });
+  }
+  text(graph, 2, name);
+  for (const initializer of initializers) {
+    message(graph, 5, (tensor) => {
+      for (const size of initializer.shape) integer(tensor, 1, size);
+      integer(tensor, 2, dataTypes[initializer.dtype]);
+      text(tensor, 8, initializer.name);
+      tensor.uint32(tag(9, 2)).bytes(initializer.bytes);
+    });
+  }
+  if (doc !== undefined) text(graph, 10, doc);
+  for (const port of inputs) message(graph, 11, (inner) => writePort(inner, port));
+  for (const port of outputs) message(graph, 12, (inner) => writePort(inner, port));
 }
 
 /** The model as an ONNX file. */
@@ -113,30 +161,7 @@ export function encodeModel(model: OnnxModel): Uint8Array {
   const writer = protobuf.Writer.create();
   integer(writer, 1, 10);
   text(writer, 2, "outgrow");
-  message(writer, 7, (graph) => {
-    for (const node of model.nodes) {
-      message(graph, 1, (inner) => {
-        for (const name of node.inputs) text(inner, 1, name);
-        for (const name of node.outputs) text(inner, 2, name);
-        text(inner, 4, node.op);
-        for (const [name, value] of Object.entries(node.attributes)) {
-          message(inner, 5, (attribute) => writeAttribute(attribute, name, value));
-        }
-      });
-    }
-    text(graph, 2, model.name);
-    for (const initializer of model.initializers) {
-      message(graph, 5, (tensor) => {
-        for (const size of initializer.shape) integer(tensor, 1, size);
-        integer(tensor, 2, dataTypes[initializer.dtype]);
-        text(tensor, 8, initializer.name);
-        tensor.uint32(tag(9, 2)).bytes(initializer.bytes);
-      });
-    }
-    text(graph, 10, model.doc);
-    for (const port of model.inputs) message(graph, 11, (inner) => writePort(inner, port));
-    for (const port of model.outputs) message(graph, 12, (inner) => writePort(inner, port));
-  });
+  message(writer, 7, (graph) => writeGraph(graph, model, model.doc));
   message(writer, 8, (opset) => {
     text(opset, 1, "");
     integer(opset, 2, opsetOf(model));
