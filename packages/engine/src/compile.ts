@@ -8,6 +8,8 @@ import {
   type TracedFunction,
   toOrt,
 } from "./executable.js";
+import type { OnnxModel, OnnxPort } from "./onnx/model.js";
+import { overSteps } from "./onnx/scan.js";
 import {
   flattenTree,
   isBranch,
@@ -78,18 +80,54 @@ export async function compileStep<Carry, Inputs extends readonly unknown[], Resu
   exampleArgs: readonly [Outside<Carry>, ...OutsideAll<Inputs>],
   options: CompileOptions = {},
 ): Promise<CarryProgram<Outside<Carry>, OutsideAll<Inputs>, Outside<Result>>> {
-  const args: readonly unknown[] = exampleArgs;
+  return keepingCarry(fn as TracedFunction, exampleArgs, options);
+}
+
+/**
+ * Compiles a step `(carry, inputs, constants) => [newCarry, result]` to be taken any number of times in one run, as
+ * `lax.scan` does in JAX: a small step costs less than a call does. `exampleArgs` are those of one step. A run takes
+ * `inputs` with a leading axis of steps on every leaf, `[steps, ...]`, and `constants`, which all its steps share, as
+ * they are; it returns the results of all its steps, `[steps, ...]`. The bits are those of as many runs of one step.
+ *
+ * @throws ProgramError where `inputs` has no leaf, so that the number of steps would be unknown
+ */
+export async function compileSteps<Carry, Inputs, Constants extends readonly unknown[], Result>(
+  fn: (carry: Carry, inputs: Inputs, ...constants: Constants) => readonly [Carry, Result],
+  exampleArgs: readonly [Outside<Carry>, Outside<Inputs>, ...OutsideAll<Constants>],
+  options: CompileOptions = {},
+): Promise<CarryProgram<Outside<Carry>, [Outside<Inputs>, ...OutsideAll<Constants>], Outside<Result>>> {
   const name = options.name ?? (fn.name || "program");
-  const step = (carry: Carry, ...inputs: Inputs) => {
-    const pair: unknown = fn(carry, ...inputs);
+  const [carries, inputs] = exampleArgs.slice(0, 2).map((arg) => flattenTree(arg)[0].length);
+  if (inputs === 0) {
+    throw new ProgramError(
+      `The steps of "${name}" have no inputs. Give them at least one, e.g. the number of the step: its leading axis ` +
+        "is the number of steps of a run.",
+    );
+  }
+  return keepingCarry(fn as TracedFunction, exampleArgs, options, (model) =>
+    overSteps(model, carries, inputs),
+  );
+}
+
+async function keepingCarry<Carry, Inputs extends readonly unknown[], Result>(
+  fn: TracedFunction,
+  args: readonly unknown[],
+  options: CompileOptions,
+  repeated: (model: OnnxModel) => OnnxModel = (model) => model,
+): Promise<CarryProgram<Carry, Inputs, Result>> {
+  const name = options.name ?? (fn.name || "program");
+  const step = (carry: unknown, ...inputs: unknown[]) => {
+    const pair = fn(...([carry, ...inputs] as never[]));
     if (!Array.isArray(pair) || pair.length !== 2) {
       throw new ProgramError(`The step "${name}" must return [carry, result].`);
     }
     return [carryLeaves(name, args[0], pair[0]), pair[1]];
   };
-  const program = await Executable.create(step as TracedFunction, args, { ...options, name });
   const [first, rebuildCarry] = flattenTree<Tensor>(args[0]);
-  program.checkCarry(first);
+  const program = await Executable.create(step, args, { ...options, name }, (model) => {
+    checkCarry(model, first.length);
+    return repeated(model);
+  });
 
   const allocate = (leaves: readonly Tensor[]) => leaves.map((leaf) => toOrt(copyOf(leaf)));
   let current = allocate(first);
@@ -108,12 +146,12 @@ export async function compileStep<Carry, Inputs extends readonly unknown[], Resu
         const results = await program.execute(feeds, spare);
         [current, spare] = [spare, current];
         const [, result] = program.rebuild(results) as [unknown, unknown];
-        return result as Outside<Result>;
+        return result as Result;
       } finally {
         running = false;
       }
     },
-    carry: async () => rebuildCarry(current.map((tensor) => copyOf(fromOrt(tensor)))) as Outside<Carry>,
+    carry: async () => rebuildCarry(current.map((tensor) => copyOf(fromOrt(tensor)))) as Carry,
     setCarry(carry) {
       if (running) throw program.busy();
       const leaves = program.leaves([carry], 0, 1);
@@ -124,6 +162,18 @@ export async function compileStep<Carry, Inputs extends readonly unknown[], Resu
     toOnnx: () => program.toOnnx(),
     dispose: () => program.dispose(),
   };
+}
+
+/** Refuses a step whose new carry differs in shape or type from its carry. */
+function checkCarry({ name, inputs, outputs }: OnnxModel, count: number): void {
+  const type = (port: OnnxPort) => `${port.dtype}[${port.shape}]`;
+  for (let i = 0; i < count; i++) {
+    if (outputs[i] && type(inputs[i]) === type(outputs[i])) continue;
+    throw new ProgramError(
+      `The step "${name}" must return its carry as it takes it. Leaf ${inputs[i].doc?.replace("argument ", "")} is ` +
+        `${type(inputs[i])} going in and ${outputs[i] ? type(outputs[i]) : "missing"} coming out.`,
+    );
+  }
 }
 
 /** The leaves of a step's new carry in the order of its carry's; refused where the trees differ. */

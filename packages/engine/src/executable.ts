@@ -4,7 +4,7 @@ import { type Device, sessionOn } from "./devices.js";
 import { ProgramError, UnsupportedPrimitiveError } from "./errors.js";
 import { type Lowered, lower } from "./lower/lower.js";
 import { finish } from "./onnx/finish.js";
-import { encodeModel, type OnnxModel } from "./onnx/model.js";
+import { encodeModel, type OnnxModel, type OnnxPort } from "./onnx/model.js";
 import { flattenTree, leavesInOrderOf, namedLeaves, Tensor, type TensorData } from "./tensor.js";
 import { describe, trace } from "./trace.js";
 
@@ -43,7 +43,7 @@ export class Executable {
     private readonly inputPaths: readonly string[],
     /** The trees of the arguments, with the path of each leaf in its place. */
     private readonly argumentTrees: readonly unknown[],
-    private readonly inputTypes: readonly { dtype: string; shape: readonly number[] }[],
+    private readonly inputTypes: readonly OnnxPort[],
     private readonly outputs: Lowered["outputs"],
     readonly rebuild: (leaves: unknown[]) => unknown,
   ) {
@@ -54,6 +54,7 @@ export class Executable {
     fn: TracedFunction,
     args: readonly unknown[],
     options: CompileOptions,
+    adapt: (model: OnnxModel) => OnnxModel = (model) => model,
   ): Promise<Executable> {
     const name = options.name ?? (fn.name || "program");
     let lowered: Lowered;
@@ -67,7 +68,7 @@ export class Executable {
     const paths = namedLeaves(args as never, (node): node is never => node instanceof Tensor).map(
       ([path]) => path,
     );
-    const model = finish(name, lowered, paths, options.outputNames ?? []);
+    const model = adapt(finish(name, lowered, paths, options.outputNames ?? []));
     const parallel = lowered.multiplyAdds >= SINGLE_THREAD_BELOW;
     const threads = options.threads ?? (parallel ? availableParallelism() : 1);
     const session = await sessionOn(options.device ?? "cpu", name, encodeModel(model), {
@@ -84,7 +85,7 @@ export class Executable {
       model.inputs.map((port) => port.name),
       paths,
       flattenTree(args)[1](paths) as unknown[],
-      traced.inputs,
+      model.inputs,
       model.outputs.map((port, i) => ({ ...lowered.outputs[i], name: port.name })),
       traced.unflattenOutput,
     );
@@ -107,34 +108,37 @@ export class Executable {
       const what = problem === "missing" ? "is missing" : "is not one that it was compiled for";
       return new ProgramError(`Argument ${path} of "${this.name}" ${what}.`);
     });
+    const lengths = new Map<string, number>();
     leaves.forEach((leaf, i) => {
-      this.checkLeaf(leaf, offset + i);
+      this.checkLeaf(leaf, offset + i, lengths);
     });
     return leaves as Tensor[];
   }
 
-  private checkLeaf(leaf: unknown, index: number): void {
+  /** `lengths` are those that the arguments before this one gave to axes of no fixed length. */
+  private checkLeaf(leaf: unknown, index: number, lengths: Map<string, number>): void {
     const { dtype, shape } = this.inputTypes[index];
-    if (!(leaf instanceof Tensor) || leaf.dtype !== dtype || leaf.shape.join() !== shape.join()) {
-      const given = leaf instanceof Tensor ? `${leaf.dtype}[${leaf.shape}]` : describe(leaf);
-      throw new ProgramError(
-        `Argument ${this.inputPaths[index]} of "${this.name}" must be ${dtype}[${shape}], as it was compiled for; ` +
-          `given: ${given}.`,
-      );
+    const fits = (size: number | string, given: number) => {
+      if (typeof size === "number") return given === size;
+      if (!lengths.has(size)) lengths.set(size, given);
+      return given === lengths.get(size) && given > 0;
+    };
+    if (
+      leaf instanceof Tensor &&
+      leaf.dtype === dtype &&
+      leaf.shape.length === shape.length &&
+      shape.every((size, axis) => fits(size, leaf.shape[axis]))
+    ) {
+      return;
     }
-  }
-
-  /** Refuses a step whose new carry differs in shape or type from its carry. */
-  checkCarry(leaves: readonly Tensor[]): void {
-    leaves.forEach((leaf, i) => {
-      const output = this.outputs[i];
-      if (output?.dtype !== leaf.dtype || output.shape.join() !== leaf.shape.join()) {
-        throw new ProgramError(
-          `The step "${this.name}" must return its carry as it takes it. Leaf ${this.inputPaths[i]} is ` +
-            `${leaf.dtype}[${leaf.shape}] going in and ${output ? `${output.dtype}[${output.shape}]` : "missing"} coming out.`,
-        );
-      }
-    });
+    const given = leaf instanceof Tensor ? `${leaf.dtype}[${leaf.shape}]` : describe(leaf);
+    const known = [...lengths]
+      .filter(([name]) => shape.includes(name))
+      .map(([name, size]) => `, ${name} = ${size}`);
+    throw new ProgramError(
+      `Argument ${this.inputPaths[index]} of "${this.name}" must be ${dtype}[${shape}]${known.join("")}, as it was ` +
+        `compiled for; given: ${given}.`,
+    );
   }
 
   /** Runs the session. The first outputs are written into `into`; the others are newly allocated. */

@@ -3,6 +3,7 @@ export {
   type CompileOptions,
   compile,
   compileStep,
+  compileSteps,
   type Outside,
   type Program,
 } from "./compile.js";
