@@ -154,6 +154,26 @@ describe("a compiled function", () => {
     });
   }
 
+  it("sums the rows of wide and of narrow matrices, as they lie and across", async () => {
+    const columns = (x: Tensor) => {
+      const [rows, width] = x.shape;
+      return Array.from({ length: width }, (_, j) =>
+        Array.from({ length: rows }, (_, i) => x.data[i * width + j]).reduce((sum, value) => sum + value),
+      );
+    };
+    for (const shape of [
+      [7, 5],
+      [7, 16],
+      [130, 40],
+    ]) {
+      const x = floats(shape, (i) => (i * 37) % 101);
+      expect(list(await once((x) => x.sum(0), x))).toEqual(columns(x));
+      expect(list(await once((x) => x.transpose().sum(1), x))).toEqual(columns(x));
+      const repeated = await once((x) => np.broadcastTo(x, [3, ...shape]).sum([0, 1]), x);
+      expect(list(repeated)).toEqual(columns(x).map((sum) => 3 * sum));
+    }
+  });
+
   it("cuts, splits and joins axes whatever way they lie", async () => {
     const flat = (x: jax.Array) => x.transpose().reshape([6]); // 0, 3, 1, 4, 2, 5: in no single run
     const [x, y] = [floats([2, 3], (i) => i), floats([3, 2], (i) => 10 * i)];

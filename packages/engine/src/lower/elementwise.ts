@@ -116,7 +116,7 @@ export function add(graph: Graph, a: Value, b: Value, shape: readonly number[], 
   const combine = (op: "Add" | "Sub", x: Value, y: Value) =>
     elementwise(graph, op, [unscaled(x), unscaled(y)], shape, dtype);
   if (s === t) return rescaled(combine("Add", a, b), s);
-  if (s === -t) return rescaled(combine("Sub", a, b), s);
+  if (s === -t) return s > 0 ? rescaled(combine("Sub", a, b), s) : rescaled(combine("Sub", b, a), t);
   if (t === -1) return combine("Sub", graph.settle(a), b);
   if (s === -1) return combine("Sub", graph.settle(b), a);
   if (t === 1) return combine("Add", graph.settle(a), b);
@@ -143,6 +143,13 @@ export function multiply(
   }
   const scale = (a.scale ?? 1) * (b.scale ?? 1);
   if (!isSafeScale(scale)) return multiply(graph, graph.settle(a), graph.settle(b), shape, dtype);
+  if (Math.abs(scale) !== 1) {
+    // On a scalar, e.g. a learning rate, a scale costs nothing; on the product it may come to cost a pass.
+    const [small, large] = extent(a) < extent(b) ? [a, b] : [b, a];
+    if (NEGLIGIBLE * extent(small) <= extent(large)) {
+      return multiply(graph, graph.settle(rescaled(small, scale)), unscaled(large), shape, dtype);
+    }
+  }
   for (const [left, right] of [
     [a, b],
     [b, a],
@@ -155,6 +162,11 @@ export function multiply(
   }
   return rescaled(elementwise(graph, "Mul", [unscaled(a), unscaled(b)], shape, dtype), scale);
 }
+
+/** What is that many times smaller than the result may be passed over once more. */
+const NEGLIGIBLE = 1000;
+
+const extent = (value: Value): number => product(sizes(value.view.physical));
 
 /** Scales that neither overflow nor vanish when they are multiplied together and by an ordinary number. */
 export const isSafeScale = (scale: number): boolean => Math.abs(scale) < 1e15 && Math.abs(scale) > 1e-15;

