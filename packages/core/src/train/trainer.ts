@@ -1,13 +1,12 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { type Array as JaxArray, valueAndGrad } from "@jax-js/jax";
-import { type CarryProgram, compileStep, scalar, Tensor } from "@outgrow/engine";
+import { type CarryProgram, compileSteps, Tensor } from "@outgrow/engine";
 import { z } from "zod";
-import type { Batch, Columns } from "../data/columns.js";
+import type { Columns } from "../data/columns.js";
 import { UserError } from "../errors.js";
 import type { Random } from "../random.js";
-import { type FlatTree, flatTree } from "./flat.js";
-import { type AdamWConfig, type AdamWState, adamW, adamWDefaults } from "./optimizer.js";
+import { type FitManyOptions, ManyTrainings } from "./fit-many.js";
+import type { FlatTree } from "./flat.js";
 import {
   decodeSafetensors,
   encodeSafetensors,
@@ -15,37 +14,25 @@ import {
   namedTensors,
   saveCheckpoint,
 } from "./safetensors.js";
-import { type Schedule, scheduleDefaults, scheduleFactor } from "./schedule.js";
+import { scheduleDefaults } from "./schedule.js";
+import {
+  type Carry,
+  Course,
+  type CourseOptions,
+  diverged,
+  type FitResult,
+  type Loss,
+  Pace,
+  requireFinite,
+  Selection,
+  type StepInputs,
+  type TrainerSpec,
+  trainingOf,
+} from "./training.js";
 
-/**
- * What is minimised: a scalar. Safe to write: arrays may be used as often as needed.
- *
- * @param params the trained parameters
- * @param batch the batch's rows of every column
- * @param progress share of training done, a scalar in [0, 1)
- */
-export type Loss<Traced> = (params: Traced, batch: Batch, progress: JaxArray) => JaxArray;
+export type { FitManyOptions, FitResult, Loss, TrainerSpec };
 
-export interface TrainerSpec<P, Traced> {
-  /** For errors and the ONNX file. */
-  name: string;
-  loss: Loss<Traced>;
-  /** A tree of float32 tensors; only the shapes matter here. */
-  params: P;
-  /** Only the shapes and types matter here. */
-  columns: Columns;
-  /** Examples a step; all of them where there are fewer. */
-  batchSize: number;
-  /** Optimiser constants. Default: Adam (no weight decay). */
-  optimizer?: Partial<AdamWConfig>;
-}
-
-export interface FitOptions {
-  /** Passes over the data, each in a new order; what does not fill a last batch waits for the next pass. */
-  epochs: number;
-  /** Peak learning rate. */
-  learningRate: number;
-  schedule?: Partial<Schedule>;
+export interface FitOptions extends CourseOptions {
   /** Gives the order of the examples. */
   random: Random;
   /** Called after every step. */
@@ -77,145 +64,113 @@ export interface FitOptions {
   signal?: AbortSignal;
 }
 
-export interface FitResult<P> {
-  params: P;
-  /** Training loss of every step that was taken. */
-  losses: Float32Array;
-  /** Scores by step, where there was validation. */
-  validation: { step: number; score: number }[];
-  /** The step whose parameters were kept. */
-  bestStep: number;
-}
-
 /** A compiled training step that serves any number of trainings of the same shapes, one after another. */
 export interface Trainer<P> {
   readonly flat: FlatTree<P>;
   fit(params: P, columns: Columns, options: FitOptions): Promise<FitResult<P>>;
+  /**
+   * As many trainings as there are `params`, at once: much faster than one after another where the model is small. Each
+   * has the results that `fit` would give it, up to float32 rounding. They may share the data or have their own;
+   * columns that are the same tensor in all data sets are kept once.
+   *
+   * @throws UserError where one of them diverges
+   */
+  fitMany(
+    params: readonly P[],
+    columns: Columns | readonly Columns[],
+    options: FitManyOptions,
+  ): Promise<FitResult<P>[]>;
   dispose(): Promise<void>;
 }
 
-type Carry<Leaf> = {
-  parameters: Leaf;
-  optimizer: AdamWState<Leaf>;
-};
-
 export async function createTrainer<P, Traced>(spec: TrainerSpec<P, Traced>): Promise<Trainer<P>> {
-  const { name, loss, columns } = spec;
-  const optimizer = { ...adamWDefaults, ...spec.optimizer };
-  const flat = flatTree(spec.params);
-  const count = rowsOf(columns, name);
-  const batchSize = Math.min(spec.batchSize, count);
-
-  function trainStep(
-    carry: Carry<JaxArray>,
-    rows: JaxArray,
-    learningRate: JaxArray,
-    progress: JaxArray,
-    data: Batch,
-  ): [Carry<JaxArray>, JaxArray] {
-    const batch = Object.fromEntries(Object.entries(data).map(([key, column]) => [key, column.slice(rows)]));
-    const params = flat.split<JaxArray>(carry.parameters);
-    const differentiated = valueAndGrad((p: JaxArray) => loss(p as Traced, batch, progress));
-    const [value, gradient] = differentiated(params);
-    const vector = flat.concatenate(gradient);
-    const [parameters, state] = adamW(optimizer, carry.parameters, vector, carry.optimizer, learningRate);
-    return [{ parameters, optimizer: state }, value];
-  }
-
-  const initial = (params: P): Carry<Tensor> => ({
-    parameters: flat.flatten(params),
-    optimizer: {
-      m: new Tensor(new Float32Array(flat.size)),
-      v: new Tensor(new Float32Array(flat.size)),
-      step: scalar(0),
-    },
-  });
-  const program = (await compileStep(
-    trainStep,
-    [initial(spec.params), new Tensor(new Int32Array(batchSize)), scalar(0), scalar(0), columns] as never,
+  const training = trainingOf(spec);
+  const { name, flat, optimizer, batchSize } = training;
+  const named = `"${name}"`;
+  const program = (await compileSteps(
+    training.step as never,
+    [training.start(spec.params), training.exampleInputs, spec.columns] as never,
     { name },
-  )) as unknown as CarryProgram<Carry<Tensor>, [Tensor, Tensor, Tensor, Columns], Tensor>;
+  )) as unknown as CarryProgram<Carry<Tensor>, [StepInputs<Tensor>, Columns], Tensor>;
+  const many = new ManyTrainings(training, spec.columns);
 
   return {
     flat,
-    dispose: () => program.dispose(),
+    async dispose() {
+      await program.dispose();
+      await many.dispose();
+    },
+    fitMany: (params, data, options) => many.fit(params, data, options),
     async fit(params, data, options) {
       const { epochs, learningRate, random, validation, checkpoint, signal } = options;
       const { every, patience } = validation ?? {};
       const schedule = { ...scheduleDefaults, ...options.schedule };
-      const stepsPerEpoch = Math.floor(count / batchSize);
-      const totalSteps = Math.round(stepsPerEpoch * epochs);
+      const course = new Course(training, options, [random]);
+      const { totalSteps } = course;
       const losses = new Float32Array(totalSteps);
-      const history: { step: number; score: number }[] = [];
-      let best = {
-        step: totalSteps,
-        score: Number.NEGATIVE_INFINITY,
-        parameters: undefined as Tensor | undefined,
-      };
+      const selection = new Selection(totalSteps);
       let done = 0;
-      const diverged = (what: string) =>
-        new UserError(`training of "${name}" diverged: ${what} at step ${done} of ${totalSteps}`, {
-          hint: "Lower the learning rate, or look for extreme values in the inputs.",
-          exitCode: 1,
-        });
-      const finiteParameters = async () => {
-        const { parameters } = await program.carry();
-        if (!parameters.data.every(Number.isFinite)) throw diverged("some parameters are not finite");
-        return parameters;
-      };
+      const finiteParameters = async () =>
+        requireFinite((await program.carry()).parameters, named, done, totalSteps);
 
-      program.setCarry(initial(params));
-      const training = checkpoint
+      program.setCarry(training.start(params));
+      const identity = checkpoint
         ? digest({ data, parameters: flat.flatten(params) }, [
             [name, optimizer, batchSize, epochs, learningRate, schedule, every, patience],
             random.stream("checkpoint").uniform(), // tells seeds apart
           ])
         : "";
       const saved = checkpoint?.resume
-        ? await loadProgress(checkpoint.path, training, initial(params), losses)
+        ? await loadProgress(checkpoint.path, identity, training.start(params), losses)
         : undefined;
       if (saved) {
         program.setCarry(saved.carry);
         done = saved.step;
         losses.set(saved.losses);
-        history.push(...saved.history);
-        best = saved.best;
+        selection.history = saved.history;
+        selection.best = saved.best;
       }
 
-      let order = new Int32Array();
+      const pace = new Pace();
+      // A checkpoint that may come after any step, by the clock alone, cuts no run short.
+      const byClock = checkpoint?.every === 1 && (checkpoint.seconds ?? 0) > 0;
+      const stops = [every, byClock ? undefined : checkpoint?.every];
       let savedAt = performance.now();
-      const firstStep = done;
-      for (let step = firstStep; step < totalSteps; step++) {
+      while (done < totalSteps) {
         signal?.throwIfAborted();
-        const within = step % stepsPerEpoch;
-        if (within === 0 || step === firstStep) {
-          // The order is a function of the epoch alone, so that a resumed training sees what the other would have.
-          order = new Int32Array(random.stream("epoch", Math.floor(step / stepsPerEpoch)).permutation(count));
+        const first = done;
+        const end = pace.end(first, totalSteps, stops);
+        const { rows, ...scalars } = course.inputs(first, end);
+        const inputs = { rows: new Tensor(rows.data, [end - first, batchSize]), ...scalars };
+        const started = performance.now();
+        const values = (await program.run(inputs, data)).data;
+        pace.took(end - first, performance.now() - started);
+        for (const value of values) {
+          signal?.throwIfAborted();
+          done++;
+          if (!Number.isFinite(value)) throw diverged(named, `the loss is ${value}`, done, totalSteps);
+          losses[done - 1] = value;
+          options.onStep?.({ step: done, totalSteps, loss: value });
         }
-        const rows = new Tensor(order.slice(within * batchSize, (within + 1) * batchSize));
-        const rate = scalar(learningRate * scheduleFactor(schedule, step, totalSteps));
-        const value = (await program.run(rows, rate, scalar(step / totalSteps), data)).item();
-        done = step + 1;
-        if (!Number.isFinite(value)) throw diverged(`the loss is ${value}`);
-        losses[step] = value;
-        options.onStep?.({ step: done, totalSteps, loss: value });
 
         if (validation && (done % validation.every === 0 || done === totalSteps)) {
           const parameters = await finiteParameters();
           const score = await validation.score(parameters);
-          if (!Number.isFinite(score)) throw diverged(`the validation score is ${score}`);
-          history.push({ step: done, score });
-          if (score > best.score) best = { step: done, score, parameters };
-          const without = history.filter((entry) => entry.step > best.step).length;
-          if (patience !== undefined && without >= patience) break;
+          if (!Number.isFinite(score)) {
+            throw diverged(named, `the validation score is ${score}`, done, totalSteps);
+          }
+          selection.add(done, score, parameters);
+          if (selection.isOver(patience)) break;
         }
         const since = performance.now() - savedAt;
         if (checkpoint && done % checkpoint.every === 0 && since >= 1000 * (checkpoint.seconds ?? 0)) {
           const carry = await program.carry();
-          await saveProgress(checkpoint.path, training, { carry, step: done, losses, history, best });
+          const { history, best } = selection;
+          await saveProgress(checkpoint.path, identity, { carry, step: done, losses, history, best });
           savedAt = performance.now();
         }
       }
+      const { best, history } = selection;
       return {
         params: flat.unflatten(best.parameters ?? (await finiteParameters())),
         losses: losses.slice(0, done),
@@ -224,19 +179,6 @@ export async function createTrainer<P, Traced>(spec: TrainerSpec<P, Traced>): Pr
       };
     },
   };
-}
-
-function rowsOf(columns: Columns, name: string): number {
-  const lengths = Object.entries(columns).map(([key, column]) => [key, column.shape[0]] as const);
-  const [, count] = lengths[0];
-  const other = lengths.find(([, length]) => length !== count);
-  if (other) {
-    throw new UserError(
-      `columns of "${name}" differ in length: "${lengths[0][0]}" has ${count} rows, "${other[0]}" ${other[1]}`,
-    );
-  }
-  if (count === 0) throw new UserError(`there are no examples to train "${name}" on`);
-  return count;
 }
 
 interface Progress {
