@@ -99,8 +99,12 @@ export function elementwise(
     const dims = groups.map((group) =>
       positions[i][group[0]].real ? product(group.map((p) => positions[i][p].size)) : 1,
     );
-    while (dims.length > 0 && dims[0] === 1) dims.shift();
-    return graph.reshape(arranged[i], dims);
+    const full = groups.map((group) => product(group.map((p) => positions[0][p].size)));
+    while (dims.length > 0 && dims[0] === 1) {
+      dims.shift();
+      full.shift();
+    }
+    return repeatShortRows(graph, graph.reshape(arranged[i], dims), dims, full);
   });
   const [name] = graph.node(op, inputs, [outputShape], attributes);
 
@@ -108,6 +112,26 @@ export function elementwise(
   let next = 0;
   const axes = values[0].view.axes.map((axis) => axis.map(() => result[next++]));
   return { name, dtype, view: { physical: order.map((p) => result[p]), axes } };
+}
+
+/** Rows of up to this length are written out where they are repeated within a batch. */
+const SHORT_ROW = 64;
+
+/**
+ * Biases of many small models at once, `[models, 1, width]`: ONNX Runtime computes row by row with what is repeated, so
+ * that short rows take three times as long as if they were written out.
+ */
+function repeatShortRows(
+  graph: Graph,
+  name: string,
+  dims: readonly number[],
+  full: readonly number[],
+): string {
+  const last = dims.length - 1;
+  const isBatchOfRows = dims.length >= 2 && dims[0] > 1 && dims[last] > 1 && dims[last - 1] === 1;
+  if (!isBatchOfRows || dims[last] > SHORT_ROW) return name;
+  const repeated = dims.with(last - 1, full[last - 1]);
+  return graph.node("Expand", [name, graph.integers(repeated)], [repeated])[0];
 }
 
 /** The sum of two values with their scales: a difference where jax-js wrote `a + (-b)`. */
