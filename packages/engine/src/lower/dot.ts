@@ -92,8 +92,8 @@ function matrixProduct(
   const all = a.map((_, p) => p);
   const contracted = all.filter((p) => p >= depthStart);
   const batch = all.filter((p) => p < depthStart && a[p].real && b[p].real);
-  const leftOnly = all.filter((p) => p < depthStart && a[p].real && !b[p].real);
-  const rightOnly = all.filter((p) => p < depthStart && !a[p].real && b[p].real);
+  let leftOnly = all.filter((p) => p < depthStart && a[p].real && !b[p].real);
+  let rightOnly = all.filter((p) => p < depthStart && !a[p].real && b[p].real);
 
   // With batches of vectors a product and a sum are faster than many tiny matrix products.
   if (batch.length > 0 && (leftOnly.length === 0 || rightOnly.length === 0)) {
@@ -107,6 +107,14 @@ function matrixProduct(
     return reduce(graph, products, "Add", [outputShape.length]);
   }
 
+  // What one operand has once and the other once for each of a batch, e.g. data and the weights of many models.
+  const spread = batch.length === 0 ? spreadOf(left, a, leftOnly, contracted, rightOnly) : [];
+  if (batch.length === 0 && spread.length === 0) {
+    spread.push(...spreadOf(right, b, rightOnly, contracted, leftOnly));
+  }
+  leftOnly = leftOnly.filter((p) => !spread.includes(p));
+  rightOnly = rightOnly.filter((p) => !spread.includes(p));
+
   /** The result with its real factors in the given order. */
   const resultView = (order: readonly number[]): View => {
     const result = a.map((factor, p) => ({ size: factor.size, real: order.includes(p) }));
@@ -114,15 +122,17 @@ function matrixProduct(
     const axes = left.view.axes.slice(0, -1).map((axis) => axis.map(() => result[next++]));
     return { physical: order.map((p) => result[p]), axes };
   };
-  const rowsFirst = cost(resultView([...batch, ...leftOnly, ...rightOnly]));
-  const columnsFirst = cost(resultView([...batch, ...rightOnly, ...leftOnly]));
+  const rowsFirst = cost(resultView([...spread, ...batch, ...leftOnly, ...rightOnly]));
+  const columnsFirst = cost(resultView([...spread, ...batch, ...rightOnly, ...leftOnly]));
   const swapped = columnsFirst < rowsFirst;
-  const first: Operand = swapped
-    ? { value: right, positions: b, own: rightOnly }
-    : { value: left, positions: a, own: leftOnly };
-  const second: Operand = swapped
-    ? { value: left, positions: a, own: leftOnly }
-    : { value: right, positions: b, own: rightOnly };
+  const operand = (value: Value, positions: Factor[], own: readonly number[]): Operand => ({
+    value,
+    positions,
+    own,
+    spread: spread.filter((p) => positions[p].real),
+  });
+  const ordered = [operand(left, a, leftOnly), operand(right, b, rightOnly)];
+  const [first, second] = swapped ? ordered.reverse() : ordered;
 
   // The orders of batch and contracted factors must agree: take them from where the fewest elements are transposed.
   const orders = (of: readonly number[]) => [inPhysicalOrder(first, of), inPhysicalOrder(second, of)];
@@ -140,26 +150,29 @@ function matrixProduct(
 
   const size = (list: readonly number[]) => product(list.map((p) => a[p].size));
   const batchDims = chosen.batch.length > 0 ? [size(chosen.batch)] : [];
+  const dimsOf = ({ spread }: Operand) => (spread.length > 0 ? [size(spread)] : batchDims);
   const [rows, columns, depth] = [size(one.own), size(two.own), size(chosen.depth)];
-  const lhs = stack(graph, first, one, batchDims, [rows, depth]);
-  const rhs = stack(graph, second, two, batchDims, [columns, depth]);
+  const lhs = stack(graph, first, one, dimsOf(first), [rows, depth]);
+  const rhs = stack(graph, second, two, dimsOf(second), [columns, depth]);
   const rhsTransposed = flipLast(
     graph,
     rhs,
-    batchDims,
+    dimsOf(second),
     two.depthFirst ? [depth, columns] : [columns, depth],
     !two.depthFirst,
   );
   const lhsReady = flipLast(
     graph,
     lhs,
-    batchDims,
+    dimsOf(first),
     one.depthFirst ? [depth, rows] : [rows, depth],
     one.depthFirst,
   );
-  const [name] = graph.node("MatMul", [lhsReady, rhsTransposed], [[...batchDims, rows, columns]]);
+  const outputDims = spread.length > 0 ? [size(spread)] : batchDims;
+  const [name] = graph.node("MatMul", [lhsReady, rhsTransposed], [[...outputDims, rows, columns]]);
 
-  return { name, dtype: left.dtype, view: resultView([...chosen.batch, ...one.own, ...two.own]) };
+  const order = [...spread, ...chosen.batch, ...one.own, ...two.own];
+  return { name, dtype: left.dtype, view: resultView(order) };
 }
 
 interface Operand {
@@ -167,6 +180,33 @@ interface Operand {
   positions: Factor[];
   /** Positions that only this operand has. */
   own: readonly number[];
+  /** Those of them, not in `own`, by which it is a batch of matrices where the other operand is one matrix. */
+  spread: readonly number[];
+}
+
+/** Products of fewer multiply-and-adds cost more each than rearranging what would make them one product. */
+const WORTH_A_PRODUCT = 16_384;
+
+/**
+ * The slowest of an operand's own positions, where the contracted ones lie between them and the others: taken as a
+ * batch, the operand need not be rearranged, nor the other repeated.
+ */
+function spreadOf(
+  value: Value,
+  positions: readonly Factor[],
+  own: readonly number[],
+  contracted: readonly number[],
+  others: readonly number[],
+): number[] {
+  const lies = value.view.physical.map((factor) => positions.indexOf(factor));
+  const start = lies.findIndex((p) => contracted.includes(p));
+  const end = start + contracted.length;
+  const together = lies.slice(start, end).every((p) => contracted.includes(p));
+  if (!together || start === 0 || end === lies.length) return [];
+  const slowest = lies.slice(0, start);
+  const sizeOf = (list: readonly number[]) => product(list.map((p) => positions[p].size));
+  const each = sizeOf(own.filter((p) => !slowest.includes(p))) * sizeOf(contracted) * sizeOf(others);
+  return each < WORTH_A_PRODUCT ? [] : slowest;
 }
 
 const inPhysicalOrder = ({ value, positions }: Operand, list: readonly number[]): number[] => {
@@ -177,8 +217,11 @@ const inPhysicalOrder = ({ value, positions }: Operand, list: readonly number[])
 /** How an operand is laid out for a product: batch first, then its own axes and the contracted ones in either order. */
 function arrangement(operand: Operand, batch: readonly number[], depth: readonly number[]) {
   const own = inPhysicalOrder(operand, operand.own);
-  const physical = operand.value.view.physical;
-  const lies = (order: readonly number[]) => order.every((p, i) => operand.positions[p] === physical[i]);
+  const { positions, spread } = operand;
+  const physical = operand.value.view.physical.filter(
+    (factor) => !spread.some((p) => positions[p] === factor),
+  );
+  const lies = (order: readonly number[]) => order.every((p, i) => positions[p] === physical[i]);
   if (lies([...batch, ...own, ...depth])) return { own, depth, batch, depthFirst: false, moved: 0 };
   if (lies([...batch, ...depth, ...own])) return { own, depth, batch, depthFirst: true, moved: 0 };
   // It has to be copied: keep the fastest dimension the fastest, which makes the cheaper copy, and one that the
@@ -196,7 +239,7 @@ function stack(
   [ownSize, depthSize]: readonly [number, number],
 ): string {
   const tail = chosen.depthFirst ? [...chosen.depth, ...chosen.own] : [...chosen.own, ...chosen.depth];
-  const order = [...chosen.batch, ...tail].map((p) => operand.positions[p]);
+  const order = [...operand.spread, ...chosen.batch, ...tail].map((p) => operand.positions[p]);
   const matrix = chosen.depthFirst ? [depthSize, ownSize] : [ownSize, depthSize];
   return graph.reshape(graph.arrange(operand.value, order).name, [...batchDims, ...matrix]);
 }
