@@ -146,6 +146,17 @@ describe("fit", () => {
     expect([lineBits(start), bits(x), bits(y)]).toEqual(before);
   });
 
+  test("how many steps one run takes does not change a bit", async () => {
+    let seen = 0;
+    // Every step ends a run of its own, for the sake of a score that is always better than the last.
+    const validation = { score: async () => seen++, every: 1 };
+    const oneByOne = await trainer.fit(zero, data, { ...settings, epochs: 60, validation });
+    const atOnce = await trainer.fit(zero, data, { ...settings, epochs: 60 });
+    expect(seen).toBe(180);
+    expect(bits({ data: atOnce.losses })).toBe(bits({ data: oneByOne.losses }));
+    expect(lineBits(atOnce.params)).toBe(lineBits(oneByOne.params));
+  });
+
   test("an abort ends it", async () => {
     const controller = new AbortController();
     const onStep = ({ step }: { step: number }) => step === 5 && controller.abort();
