@@ -1,5 +1,5 @@
 import type { Array as JaxArray } from "@jax-js/jax";
-import { ProgramError } from "./errors.js";
+import { noStepInputs, ProgramError } from "./errors.js";
 import {
   type CompileOptions,
   copyOf,
@@ -98,12 +98,7 @@ export async function compileSteps<Carry, Inputs, Constants extends readonly unk
 ): Promise<CarryProgram<Outside<Carry>, [Outside<Inputs>, ...OutsideAll<Constants>], Outside<Result>>> {
   const name = options.name ?? (fn.name || "program");
   const [carries, inputs] = exampleArgs.slice(0, 2).map((arg) => flattenTree(arg)[0].length);
-  if (inputs === 0) {
-    throw new ProgramError(
-      `The steps of "${name}" have no inputs. Give them at least one, e.g. the number of the step: its leading axis ` +
-        "is the number of steps of a run.",
-    );
-  }
+  if (inputs === 0) throw noStepInputs(name);
   return keepingCarry(fn as TracedFunction, exampleArgs, options, (model) =>
     overSteps(model, carries, inputs),
   );

@@ -35,3 +35,10 @@ export class MissingDeviceError extends Error {
     );
   }
 }
+
+/** Steps whose number nothing would tell. */
+export const noStepInputs = (name: string): ProgramError =>
+  new ProgramError(
+    `The steps of "${name}" have no inputs. Give them at least one, e.g. the number of the step: its leading axis ` +
+      "is the number of steps of a run.",
+  );

@@ -78,7 +78,7 @@ describe("several steps in one run", () => {
     }
     expect(found).toEqual(losses);
     expect(foundWeights).toEqual(weights);
-    const [one, other] = [single.carry(), several.carry()];
+    const [one, other] = [await single.carry(), await several.carry()];
     expect(other.count.item()).toBe(9);
     expect([bits(other.w), bits(other.b)]).toEqual([bits(one.w), bits(one.b)]);
     await single.dispose();
@@ -94,7 +94,7 @@ describe("several steps in one run", () => {
     program.setCarry(carry);
     const before = await program.run(range([4], (i) => i + 1));
     expect([...before.data]).toEqual([10, 11, 13, 16]);
-    expect([program.carry().item(), carry.item()]).toEqual([20, 10]);
+    expect([(await program.carry()).item(), carry.item()]).toEqual([20, 10]);
     before.data.fill(0);
     expect([...(await program.run(range([1], () => 5))).data]).toEqual([20]);
     await program.dispose();
@@ -116,7 +116,7 @@ describe("several steps in one run", () => {
       [1, 2, 1],
       [7, 8, 7, 8, 7, 8],
     ]);
-    const { a: first, b: second } = program.carry();
+    const { a: first, b: second } = await program.carry();
     expect([first.item(), second.item()]).toEqual([2, 1]);
     await program.dispose();
   });
@@ -130,7 +130,7 @@ describe("several steps in one run", () => {
     await expect(program.run({ rows, rate: scalar(0) }, table)).rejects.toThrow(/given: float32\[\]/);
     const none = { rows: new Tensor(new Int32Array(), [0, 5]), rate: new Tensor(new Float32Array()) };
     await expect(program.run(none, table)).rejects.toThrow(/must be int32\[steps,5\], steps = 0/);
-    expect(program.carry().count.item()).toBe(0);
+    expect((await program.carry()).count.item()).toBe(0);
     await program.dispose();
     const noInputs = (carry: jax.Array, _: never[]) => [carry.add(1), carry] as const;
     await expect(compileSteps(noInputs, [scalar(0), []])).rejects.toThrow(/"noInputs" have no inputs/);

@@ -2,7 +2,7 @@ import * as jax from "@jax-js/jax";
 import { afterAll, describe, expect, it, vi } from "vitest";
 import { ProgramError } from "../errors.js";
 import { scalar, Tensor, zeros } from "../tensor.js";
-import { compile, compileStep } from "./compile.js";
+import { compile, compileStep, compileSteps } from "./compile.js";
 
 const { numpy: np, lax } = jax;
 
@@ -34,6 +34,25 @@ describe("a program on jax-js's backend", () => {
     const inNode: typeof import("../compile.js") = await import("../compile.js");
     const inBrowser: typeof inNode = await import("./compile.js");
     expect(Object.keys(inBrowser).sort()).toEqual(Object.keys(inNode).sort());
+  });
+
+  it("takes several steps in one run", async () => {
+    const program = await compileSteps(
+      (total: jax.Array, { x }: { x: jax.Array }, scale: jax.Array) => {
+        const next = total.add(x.mul(scale));
+        return [next, { before: total, pair: np.stack([next, x]) }] as const;
+      },
+      [scalar(1), { x: scalar(0) }, scalar(0)],
+    );
+    const { before, pair } = await program.run({ x: new Tensor(Float32Array.of(1, 2, 3)) }, scalar(10));
+    expect([...before.data]).toEqual([1, 11, 31]);
+    expect([pair.shape, [...pair.data]]).toEqual([
+      [3, 2],
+      [11, 1, 31, 2, 61, 3],
+    ]);
+    expect((await program.carry()).item()).toBe(61);
+    await expect(program.run({ x: scalar(1) }, scalar(10))).rejects.toThrow(/leading axis of steps/);
+    await program.dispose();
   });
 
   it("takes and returns trees of floats, integers and booleans", async () => {

@@ -1,7 +1,7 @@
 import type { CarryProgram, CompileOptions, Outside, Program } from "../compile.js";
-import { ProgramError } from "../errors.js";
+import { noStepInputs, ProgramError } from "../errors.js";
 import type { TracedFunction } from "../executable.js";
-import { flattenTree, isBranch, leavesInOrderOf, type Tensor } from "../tensor.js";
+import { flattenTree, isBranch, leavesInOrderOf, Tensor } from "../tensor.js";
 import { JaxProgram } from "./jax-program.js";
 
 // A browser gets this module in place of ../compile.ts (package.json, "browser"): the same functions, on jax-js's own
@@ -69,6 +69,62 @@ export async function compileStep<Carry, Inputs extends readonly unknown[], Resu
     toOnnx: () => program.toOnnx(),
     dispose: () => program.dispose(),
   };
+}
+
+/** As in ../compile.ts: here one step after another, whose results are put together. */
+export async function compileSteps<Carry, Inputs, Constants extends readonly unknown[], Result>(
+  fn: (carry: Carry, inputs: Inputs, ...constants: Constants) => readonly [Carry, Result],
+  exampleArgs: readonly [Outside<Carry>, Outside<Inputs>, ...OutsideAll<Constants>],
+  options: CompileOptions = {},
+): Promise<CarryProgram<Outside<Carry>, [Outside<Inputs>, ...OutsideAll<Constants>], Outside<Result>>> {
+  const name = options.name ?? (fn.name || "program");
+  if (flattenTree(exampleArgs[1])[0].length === 0) throw noStepInputs(name);
+  const program = await compileStep<Carry, [Inputs, ...Constants], Result>(
+    fn,
+    exampleArgs as unknown as readonly [Outside<Carry>, ...OutsideAll<[Inputs, ...Constants]>],
+    { ...options, name },
+  );
+  return {
+    ...program,
+    async run(inputs, ...constants) {
+      const [leaves, rebuild] = flattenTree<Tensor>(inputs);
+      const steps = leaves[0]?.shape[0];
+      if (!steps || leaves.some((leaf) => leaf.shape[0] !== steps)) {
+        throw new ProgramError(
+          `The inputs of "${name}" must have one leading axis of steps, the same for all; given: ` +
+            leaves.map(({ dtype, shape }) => `${dtype}[${shape}]`).join(", "),
+        );
+      }
+      const results: Outside<Result>[] = [];
+      for (let step = 0; step < steps; step++) {
+        const one = rebuild(leaves.map((leaf) => sliceOf(leaf, step))) as Outside<Inputs>;
+        const args = [one, ...constants] as unknown as OutsideAll<[Inputs, ...Constants]>;
+        results.push(await program.run(...args));
+      }
+      return stacked(results) as Outside<Result>;
+    },
+  };
+}
+
+/** One entry along the first axis. */
+function sliceOf({ data, shape }: Tensor, index: number): Tensor {
+  const size = data.length / shape[0];
+  return new Tensor(data.slice(index * size, (index + 1) * size), shape.slice(1));
+}
+
+/** Trees of the same form as one, whose leaves have an axis more in front. */
+function stacked(trees: readonly unknown[]): unknown {
+  const [first, rebuild] = flattenTree<Tensor>(trees[0]);
+  const all = trees.map((tree) => flattenTree<Tensor>(tree)[0]);
+  return rebuild(
+    first.map(({ data, shape }, i) => {
+      const joined = new (data.constructor as Float32ArrayConstructor)(trees.length * data.length);
+      all.forEach((leaves, step) => {
+        joined.set(leaves[i].data as Float32Array, step * data.length);
+      });
+      return new Tensor(joined, [trees.length, ...shape]);
+    }),
+  );
 }
 
 /** The leaves of a step's new carry in the order of its carry's; refused where the trees differ. */
