@@ -21,6 +21,16 @@ describe("faults of jax-js, in compiled programs", () => {
     expect([...mapped.data]).toEqual([0, 2, 4, 10, 1, 4, 5, 12]);
   });
 
+  it("vmap over the last axis indexes with arrays of any rank", async () => {
+    const cube = new Tensor(
+      Float32Array.from({ length: 24 }, (_, i) => i),
+      [2, 3, 4],
+    );
+    const one = np.array(1, { dtype: jax.DType.Int32 });
+    const mapped = await runCompiled((x) => jax.vmap((y: jax.Array) => y.slice(one, one), 2)(x), [cube]);
+    expect([...mapped.data]).toEqual([16, 17, 18, 19]);
+  });
+
   it("numbers in jitted functions stay weakly typed under vmap", async () => {
     const keys = new Tensor(Uint32Array.of(1, 2, 3, 4), [2, 2]);
     const draw = (key: jax.Array) => random.randint(key, { minval: 0, maxval: 1000, shape: [5] });

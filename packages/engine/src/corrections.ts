@@ -44,8 +44,8 @@ let prototypes: { batchTrace: BatchTrace; literal: object } | undefined;
  * Runs `body` with two faults of jax-js 0.1.25 put right.
  *
  * vmap of a broadcast says that the mapped axis stays where it was, though new axes may have come in before it: vmap
- * of a cumulative sum over the last axis fails, or mixes up axes that happen to have the same length. With the mapped
- * axis first there is nothing before it.
+ * of a cumulative sum over the last axis fails, or mixes up axes that happen to have the same length. That of a gather
+ * counts the index arrays where it should count their axes. With the mapped axis first there is nothing before it.
  *
  * Under vmap and grad the numbers in a jitted function become strongly typed, so that integers times a number become
  * floats: vmap of random.randint is of float32, and not even whole. A number without a type is weakly typed again.
@@ -56,7 +56,8 @@ export function withCorrections<Result>(body: () => Result): Result {
   const { processPrimitive } = batchTrace;
   const dtype = Object.getOwnPropertyDescriptor(literal, "dtype") as PropertyDescriptor;
   batchTrace.processPrimitive = function (this: BatchTrace, primitive, tracers, params) {
-    const placed = primitive === "broadcast" ? tracers.map(batchAxisFirst) : tracers;
+    const misplaced = primitive === "broadcast" || primitive === "gather";
+    const placed = misplaced ? tracers.map(batchAxisFirst) : tracers;
     return processPrimitive.call(this, primitive, placed, params);
   };
   Object.defineProperty(literal, "dtype", {

@@ -99,6 +99,8 @@ export class RandomProgram {
   ) {
     this.sources = genome.sources.map((source) => ({
       ...source,
+      // jax-js computes with constant scalars in float64, in which products of unsigned integers lose their last bits.
+      captured: source.captured && source.dtype !== "uint32",
       data: numbers(size(source.shape), source.dtype, source.seed),
     }));
     const values = this.sources.map(toJax);

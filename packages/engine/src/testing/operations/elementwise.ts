@@ -117,7 +117,8 @@ export const elementwise: Record<string, Maker> = {
       neg: (x) => x.neg(),
       abs: np.abs,
       "twice it": (x) => x.mul(2),
-      "minus 1": (x) => x.sub(1),
+      // Not minus a weakly typed 1: -1 becomes 0 as an unsigned integer.
+      "minus 1": (x) => x.sub(np.array(1, { dtype: x.dtype })),
       invert: np.invert,
       "count of ones": np.bitwiseCount,
       "div 4": (x) => x.div(4),
