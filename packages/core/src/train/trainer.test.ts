@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Array as JaxArray, numpy as np } from "@jax-js/jax";
@@ -7,7 +7,13 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Columns } from "../data/columns.js";
 import { createRandom } from "../random.js";
 import { saveCheckpoint } from "./safetensors.js";
-import { createTrainer, type FitOptions, type Trainer, type TrainerSpec } from "./trainer.js";
+import {
+  createTrainer,
+  type FitOptions,
+  inspectCheckpoint,
+  type Trainer,
+  type TrainerSpec,
+} from "./trainer.js";
 
 interface Line<Leaf = Tensor> {
   weight: Leaf;
@@ -399,6 +405,43 @@ describe("a checkpoint", () => {
       name: "UserError",
       place: { file: path },
     });
+  });
+});
+
+describe("a checkpoint that was altered", () => {
+  test("in any byte is noticed before it is used, and by the training too", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "outgrow-trainer-"));
+    const path = join(folder, "line.safetensors");
+    const checkpoint = { path, every: 4, resume: true };
+    expect(await inspectCheckpoint(path)).toBeUndefined(); // there is none
+    const onStep = ({ step }: { step: number }) => {
+      if (step === 6) throw new Error("killed");
+    };
+    await expect(trainer.fit(zero, data, { ...settings, checkpoint, onStep })).rejects.toThrow("killed");
+    expect(await inspectCheckpoint(path)).toBeUndefined();
+    const whole = await readFile(path);
+    for (let at = 0; at < whole.length; at++) {
+      const bytes = Buffer.from(whole);
+      bytes[at] ^= 1 << (at % 8);
+      await writeFile(path, bytes);
+      expect(await inspectCheckpoint(path), `byte ${at}`).toMatchObject({
+        name: "UserError",
+        place: { file: path },
+      });
+    }
+    const bytes = Buffer.from(whole);
+    bytes[whole.length - 5] ^= 1; // in a parameter
+    await writeFile(path, bytes);
+    await expect(trainer.fit(zero, data, { ...settings, checkpoint })).rejects.toThrow("was altered");
+    await rm(folder, { recursive: true });
+  });
+
+  test("is written no more often than is asked for", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "outgrow-trainer-"));
+    const checkpoint = { path: join(folder, "line.safetensors"), every: 1, seconds: 3600, resume: true };
+    await trainer.fit(zero, data, { ...settings, checkpoint });
+    expect(await readdir(folder)).toEqual([]);
+    await rm(folder, { recursive: true });
   });
 });
 
