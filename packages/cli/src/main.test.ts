@@ -1,85 +1,22 @@
-import { spawn, spawnSync } from "node:child_process";
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import * as ort from "onnxruntime-node";
 import { column, readManifest, readTable, tokenizerFromJSON } from "outgrow";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { type CommandOptions, ensureBuilt, packages, runCommand } from "./testing/command.js";
 
-const packages = fileURLToPath(new URL("../../", import.meta.url));
-const main = join(packages, "cli/dist/main.js");
 let folder: string;
-
-/** The command is tested as it is run: compiled. */
 beforeAll(() => {
-  if (!isBuilt()) {
-    const tsc = join(packages, "../node_modules/typescript/bin/tsc");
-    const built = spawnSync(process.execPath, [tsc, "-b"], { cwd: dirname(packages), encoding: "utf8" });
-    if (built.status !== 0) throw new Error(`the build failed:\n${built.stdout}${built.stderr}`);
-  }
+  ensureBuilt();
   folder = mkdtempSync(join(tmpdir(), "outgrow-cli-"));
 }, 120_000);
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** Whether no source is newer than the last build. */
-function isBuilt(): boolean {
-  return ["engine", "core", "systems", "cli"].every((name) => {
-    const build = join(packages, name, "dist/.tsbuildinfo");
-    if (!existsSync(build) || !existsSync(main)) return false;
-    const sources = readdirSync(join(packages, name, "src"), { recursive: true, withFileTypes: true });
-    const newest = Math.max(
-      ...sources.map((entry) => (entry.isFile() ? statSync(join(entry.parentPath, entry.name)).mtimeMs : 0)),
-    );
-    return newest <= statSync(build).mtimeMs;
-  });
-}
-
-interface Ended {
-  code: number | null;
-  stdout: string;
-  stderr: string;
-}
-
-/** Runs the command in a folder. `watch` sees the child and what it has said on stderr so far. */
-function outgrow(
-  args: readonly string[],
-  {
-    cwd = folder,
-    env = {},
-    onStderr,
-  }: {
-    cwd?: string;
-    env?: Record<string, string>;
-    onStderr?: (text: string, kill: (signal: NodeJS.Signals) => void) => void;
-  } = {},
-): Promise<Ended> {
-  const child = spawn(process.execPath, [main, ...args], {
-    cwd,
-    env: { ...process.env, NO_COLOR: "1", OUTGROW_HOME: join(folder, "home"), ...env },
-  });
-  let [stdout, stderr] = ["", ""];
-  child.stdout.on("data", (chunk) => {
-    stdout += chunk;
-  });
-  child.stderr.on("data", (chunk) => {
-    stderr += chunk;
-    onStderr?.(stderr, (signal) => child.kill(signal));
-  });
-  return new Promise((resolve, reject) => {
-    child.on("error", reject);
-    child.on("close", (code) => resolve({ code, stdout, stderr }));
-  });
-}
+/** Runs the command, in the tests' folder if in no other, with a home that all tests share. */
+const outgrow = (args: readonly string[], { cwd = folder, env, onStderr }: Partial<CommandOptions> = {}) =>
+  runCommand(args, { cwd, env: { OUTGROW_HOME: join(folder, "home"), ...env }, onStderr });
 
 /** A folder of its own with the given files. */
 function place(files: Record<string, string> = {}): string {

@@ -1,5 +1,7 @@
 import { randomUUID } from "node:crypto";
 import {
+  access,
+  constants,
   type FileHandle,
   lstat,
   mkdir,
@@ -71,7 +73,7 @@ export async function commitFolder(
   try {
     signal?.throwIfAborted();
     if (existing === "refuse") await refuseExisting(target);
-    await mkdir(dirname(target), { recursive: true });
+    await makeFolder(dirname(target));
     await mkdir(staging);
     await fill(staging);
     signal?.throwIfAborted();
@@ -91,6 +93,19 @@ export async function commitFolder(
   } catch (error) {
     await rm(staging, { recursive: true, force: true }).catch(() => {}); // the first error is the one that matters
     throw writeError(error, target);
+  }
+}
+
+/** Makes a folder with all its parents. Where that fails the error says why, as of a single one. */
+export async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true });
+  } catch (error) {
+    // Node says ENOENT on a disk that is read-only.
+    let parent = dirname(path);
+    while ((await lstat(parent).catch(() => undefined)) === undefined) parent = dirname(parent);
+    await access(parent, constants.W_OK | constants.X_OK);
+    throw error;
   }
 }
 

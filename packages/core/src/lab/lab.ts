@@ -1,8 +1,8 @@
-import { mkdir, readdir, rm, utimes, writeFile } from "node:fs/promises";
+import { readdir, rm, utimes, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { z } from "zod";
 import { UserError } from "../errors.js";
-import { commitFolder } from "../files.js";
+import { commitFolder, makeFolder } from "../files.js";
 import { type Manifest, manifestName } from "../manifest.js";
 import { inspectCheckpoint } from "../train/trainer.js";
 import { parseConfig } from "../worlds/config.js";
@@ -158,13 +158,12 @@ export class Lab {
     const { key, parts, signal } = job;
     signal.throwIfAborted();
     const begun = performance.now();
-    let manifest = await this.present(job);
-    const cached = manifest !== undefined;
-    manifest ??= await this.compute(job);
+    const present = await this.present(job);
+    const { manifest, cached } = present ? { manifest: present, cached: true } : await this.compute(job);
     const mend = async (damage: UserError): Promise<Manifest> => {
       this.warn(`${damage.place.file}: ${damage.message}; stage "${parts.name}" is computed again`);
       await rm(this.layout.stage(key), { recursive: true, force: true });
-      return this.compute(job);
+      return (await this.compute(job)).manifest;
     };
     const output = new StageOutput(parts.name, key, this.layout.stage(key), cached, manifest, mend);
     const seconds = (performance.now() - begun) / 1000;
@@ -187,7 +186,8 @@ export class Lab {
     }
   }
 
-  private async compute(job: Job): Promise<Manifest> {
+  /** `cached` where another process was faster. */
+  private async compute(job: Job): Promise<{ manifest: Manifest; cached: boolean }> {
     const { key, parts, signal } = job;
     const { locks } = this.layout;
     let manifest: Manifest | undefined;
@@ -205,10 +205,12 @@ export class Lab {
     }).catch((error) => {
       throw this.unwritable(error);
     });
-    if (!lock) return manifest as Manifest;
+    if (!lock) return { manifest: manifest as Manifest, cached: true };
     try {
       // Its owner may have finished just before the lock was free.
-      return (await this.present(job)) ?? (await this.computeLocked(job));
+      const present = await this.present(job);
+      if (present) return { manifest: present, cached: true };
+      return { manifest: await this.computeLocked(job), cached: false };
     } finally {
       await lock.release();
     }
@@ -220,7 +222,7 @@ export class Lab {
     await removeStagings(folder);
     const begun = performance.now();
     const write = async (staging: string) => {
-      await mkdir(work, { recursive: true });
+      await makeFolder(work);
       await fill(staging, work);
       const about = {
         ...parts,

@@ -1,8 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { constants, readFileSync, readlinkSync } from "node:fs";
-import { appendFile, mkdir, open, readdir, readFile, rm } from "node:fs/promises";
+import { appendFile, open, readdir, readFile, rm } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { makeFolder } from "../files.js";
 
 /*
  * A lock is a file NAME.N in a folder that machines may share. The file is made exclusively by its owner; its first line
@@ -92,7 +93,7 @@ async function tryToTake(
   try {
     handle = await exclusive().catch(async (error) => {
       if (error.code !== "ENOENT") throw error;
-      await mkdir(folder, { recursive: true });
+      await makeFolder(folder);
       return exclusive();
     });
   } catch (error) {

@@ -2,7 +2,7 @@ import { closeSync, readdirSync, writeSync } from "node:fs";
 import { copyFile, mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { UserError } from "../errors.js";
-import { writeError, writeFileAtomic } from "../files.js";
+import { makeFolder, writeError, writeFileAtomic } from "../files.js";
 import { seal } from "../manifest.js";
 import type { Report } from "../report/index.js";
 import { environment } from "./environment.js";
@@ -80,7 +80,7 @@ export class Run {
     const home = spec.recordsHome ?? new Lab(spec.lab).home;
     const { runs } = homeLayout(home);
     try {
-      await mkdir(runs, { recursive: true });
+      await makeFolder(runs);
       const id = await newId(runs, runName(kind, now()));
       const record: RunRecord = {
         version: 1,
