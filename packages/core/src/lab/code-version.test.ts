@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { codeVersion } from "./code-version.js";
 
 let parent: string;
@@ -59,6 +59,48 @@ test.each([
   ],
 ])("is the same with another %s", async (_, changes) => {
   expect(await versionWith(changes as Record<string, string>)).toBe(await versionWith());
+});
+
+describe("of a library's index, whose package has no side effects,", () => {
+  const library = {
+    "package.json": `{"name": "mine", "version": "1.0.0", "sideEffects": false}`,
+    "src/stage.js": `import { used, also as other, plots } from "./index.js";`,
+    "src/index.js": `// everything\nexport * from "./used.js";\nexport * from "./deep/index.js";\nexport * as plots from "./plots.js";\nexport { also } from "./also.js";\n`,
+    "src/used.js": `import { inner } from "./inner.js";\nexport const used = inner;\nexport function more() {}`,
+    "src/inner.js": `export const inner = 1;`,
+    "src/also.js": `const also = 2;\nexport { also };`,
+    "src/deep/index.js": `export * from "./unused.js";`,
+    "src/deep/unused.js": `export const unused = 3;`,
+    "src/plots.js": `export const plot = 4;`,
+  };
+  const changed = (path: keyof typeof library, text = "// changed") => ({
+    ...library,
+    [path]: `${library[path]}\n${text}`,
+  });
+
+  test.each(["src/stage.js", "src/used.js", "src/inner.js", "src/also.js", "src/plots.js"] as const)(
+    "%s counts, from which something is taken",
+    async (path) => expect(await versionWith(changed(path))).not.toBe(await versionWith(library)),
+  );
+
+  test.each(["src/deep/unused.js", "src/deep/index.js", "src/index.js"] as const)(
+    "%s does not",
+    async (path) => {
+      expect(await versionWith(changed(path))).toBe(await versionWith(library));
+    },
+  );
+
+  test.each<[string, Record<string, string>]>([
+    ["a name is not found", { "src/stage.js": `import { used, unknown } from "./index.js";` }],
+    ["all is imported", { "src/stage.js": `import * as all from "./index.js";` }],
+    ["it does something itself", { "src/index.js": `${library["src/index.js"]}\nconsole.log(1);` }],
+    ["its package may have side effects", { "package.json": files["package.json"] }],
+  ])("all of it counts where %s", async (_, changes) => {
+    const unused = { "src/deep/unused.js": "export const unused = 5;" };
+    expect(await versionWith({ ...library, ...changes, ...unused })).not.toBe(
+      await versionWith({ ...library, ...changes }),
+    );
+  });
 });
 
 test("of modules of this package is found", () => {
