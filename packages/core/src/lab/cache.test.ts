@@ -159,6 +159,13 @@ describe("collecting", () => {
     await (await locks[1])?.release();
   });
 
+  test("leaves an output whose lock is held: it is being mended", async () => {
+    const [first, second, third] = await threeOutputs();
+    const lock = await acquire(join(home, "locks"), second.key, async () => false);
+    expect(await removedOf({ maxBytes: 0 })).toEqual([first.key, third.key]);
+    await lock?.release();
+  });
+
   test("by age takes nothing because a clock was set back", async () => {
     await threeOutputs();
     expect(await removedOf({ olderThanDays: 1, now: Date.now() - 1000 * day })).toEqual([]);

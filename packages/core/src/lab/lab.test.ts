@@ -1,4 +1,4 @@
-import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -164,6 +164,15 @@ describe("a stage", () => {
     await lab.run(slow, {}, { offset: given(1) });
     expect(seen).toEqual([[], ["half"]]);
     expect(await readdir(join(home, "work"))).toEqual([]);
+  });
+
+  test("takes away what one that was killed at it has left half-written", async () => {
+    const { key, folder } = await lab.run(count, {}, { offset: given(1) });
+    await rm(folder, { recursive: true });
+    await mkdir(join(folder, `../.${key}.staging-1`), { recursive: true });
+    await mkdir(join(folder, "../.another.staging-1"));
+    await lab.run(count, {}, { offset: given(1) });
+    expect((await readdir(join(folder, ".."))).sort()).toEqual([".another.staging-1", key]);
   });
 
   test("stops when it is aborted, and nothing is kept", async () => {

@@ -55,7 +55,6 @@ export interface StageRunOptions {
 export class Lab {
   readonly home: string;
   private readonly layout: ReturnType<typeof homeLayout>;
-  private readonly running = new Map<string, Promise<StageOutput>>();
   private readonly resources = new Map<string, unknown>();
 
   constructor(readonly options: LabOptions = {}) {
@@ -75,16 +74,7 @@ export class Lab {
     inputs: Inputs,
     options: StageRunOptions = {},
   ): Promise<StageOutput> {
-    const job = this.job(stage, config, inputs, options);
-    const running = this.running.get(job.key);
-    if (running) return running;
-    const output = this.obtain(job);
-    this.running.set(job.key, output);
-    try {
-      return await output;
-    } finally {
-      this.running.delete(job.key);
-    }
+    return this.obtain(this.job(stage, config, inputs, options));
   }
 
   /** The key that {@link run} would use, and whether there is an output with it. Its files are not looked at. */

@@ -420,8 +420,10 @@ describe("a checkpoint that was altered", () => {
     await expect(trainer.fit(zero, data, { ...settings, checkpoint, onStep })).rejects.toThrow("killed");
     expect(await inspectCheckpoint(path)).toBeUndefined();
     const whole = await readFile(path);
-    // Every bit of a byte in turn, in all parts of the file.
-    for (let at = 0; at < whole.length; at += 9) {
+    // Every bit of a byte in turn, in all parts of the file, and all bytes around the end of the header.
+    const header = 8 + Number(whole.readBigUInt64LE());
+    const places = Array.from(whole.keys()).filter((at) => at % 9 === 0 || Math.abs(at - header) < 10);
+    for (const at of places) {
       const bytes = Buffer.from(whole);
       bytes[at] ^= 1 << (at % 8);
       await writeFile(path, bytes);
@@ -430,6 +432,11 @@ describe("a checkpoint that was altered", () => {
         place: { file: path },
       });
     }
+    // The same tensors in another form are not what was written.
+    const longer = Buffer.concat([whole.subarray(0, header), Buffer.alloc(8, " "), whole.subarray(header)]);
+    longer.writeBigUInt64LE(BigInt(header - 8 + 8));
+    await writeFile(path, longer);
+    expect(await inspectCheckpoint(path)).toMatchObject({ name: "UserError" });
     const bytes = Buffer.from(whole);
     bytes[whole.length - 5] ^= 1; // in a parameter
     await writeFile(path, bytes);
