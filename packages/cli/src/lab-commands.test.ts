@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { defineStage, type report, Run } from "outgrow";
+import { defineStage, Run, type report } from "outgrow";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { ensureBuilt, runCommand, runForJson } from "./testing/command.js";
@@ -50,7 +50,11 @@ beforeAll(async () => {
     ["third", "w2sg", 2, 3],
   ] as const) {
     const run = await begin(name, kind, seed, day);
-    await run.finish({ report: empty, files: { "out.txt": `seed ${seed}` }, results: { "accuracy v1.0": 1 / day } });
+    await run.finish({
+      report: empty,
+      files: { "out.txt": `seed ${seed}` },
+      results: { "accuracy v1.0": 1 / day },
+    });
   }
   await (await begin("broken", "fit", 3, 4)).fail(new Error("no luck"));
 }, 120_000);
@@ -68,14 +72,29 @@ describe.concurrent("outgrow runs", () => {
   test.each<[string[], string[]]>([
     [[], ["broken", "third", "second", "first"]],
     [["--reverse"], ["first", "second", "third", "broken"]],
-    [["--kind", "fit"], ["broken", "second", "first"]],
+    [
+      ["--kind", "fit"],
+      ["broken", "second", "first"],
+    ],
     [["--status", "failed"], ["broken"]],
-    [["--since", "2026-03-03"], ["broken", "third"]],
-    [["--where", "seed=2"], ["third", "second"]],
+    [
+      ["--since", "2026-03-03"],
+      ["broken", "third"],
+    ],
+    [
+      ["--where", "seed=2"],
+      ["third", "second"],
+    ],
     [["--where", "world.size=20", "--where", "kind=fit"], ["second"]],
-    [["--where", `configuration.methods=["naive"]`, "--limit", "2"], ["broken", "third"]],
+    [
+      ["--where", `configuration.methods=["naive"]`, "--limit", "2"],
+      ["broken", "third"],
+    ],
     [["--where", "results.accuracy v1.0=0.5"], ["second"]],
-    [["--sort", "accuracy v1.0"], ["third", "second", "first", "broken"]],
+    [
+      ["--sort", "accuracy v1.0"],
+      ["third", "second", "first", "broken"],
+    ],
     [["--sort", "configuration.seed", "--reverse", "--limit", "1"], ["broken"]],
   ])("%j", async (args, expected) => expect(await names(...args)).toEqual(expected));
 
@@ -89,7 +108,10 @@ describe.concurrent("outgrow runs", () => {
   });
 
   test("of a home without any", async () => {
-    const { code, stdout } = await runCommand(["runs"], { cwd: folder, env: { OUTGROW_HOME: join(folder, "none") } });
+    const { code, stdout } = await runCommand(["runs"], {
+      cwd: folder,
+      env: { OUTGROW_HOME: join(folder, "none") },
+    });
     expect([code, stdout]).toEqual([0, "ID  STATUS  STARTED  TIME  RESULTS\n"]);
   });
 
@@ -123,7 +145,10 @@ describe("outgrow diff", () => {
 
   test("of a run with itself is nothing", async () => {
     expect((await outgrow("diff", ids.first, "first")).stdout).toBe("The runs do not differ.\n");
-    expect(await runForJson(["diff", ids.first, "first"], options())).toMatchObject({ same: true, configuration: [] });
+    expect(await runForJson(["diff", ids.first, "first"], options())).toMatchObject({
+      same: true,
+      configuration: [],
+    });
   });
 });
 
@@ -161,8 +186,12 @@ describe("outgrow cache", () => {
   test("gc shows with --dry-run what it would remove, and removes it without", async () => {
     const rehearsed = await outgrow("cache", "gc", "--size", "0B", "--dry-run");
     expect(rehearsed.stdout).toMatch(/3 outputs \(.*\) and 0 leftovers would be removed, 0 kept/);
-    expect((await outgrow("cache", "gc", "--unreferenced", "--json")).stdout).toContain('"removed":[],"kept":3');
-    expect((await outgrow("cache", "gc", "--older", "9")).stdout).toContain("0 outputs (0 B) and 0 leftovers removed, 3 kept");
+    expect((await outgrow("cache", "gc", "--unreferenced", "--json")).stdout).toContain(
+      '"removed":[],"kept":3',
+    );
+    expect((await outgrow("cache", "gc", "--older", "9")).stdout).toContain(
+      "0 outputs (0 B) and 0 leftovers removed, 3 kept",
+    );
     expect((await outgrow("cache", "gc", "--size", "0B")).stdout).toContain("removed, 0 kept");
     expect((await outgrow("cache", "ls")).stdout).toMatch(/^0 outputs/m);
   });
