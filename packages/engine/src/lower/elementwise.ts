@@ -144,7 +144,9 @@ export function add(graph: Graph, a: Value, b: Value, shape: readonly number[], 
   if (t === -1) return combine("Sub", graph.settle(a), b);
   if (s === -1) return combine("Sub", graph.settle(b), a);
   if (t === 1) return combine("Add", graph.settle(a), b);
-  if (s === 1 || !isSafeScale(t / s)) return combine("Add", graph.settle(a), graph.settle(b));
+  // ONNX Runtime folds a constant right after a product into the product.
+  const free = graph.maker(a.name)?.op === "MatMul";
+  if (s === 1 || free || !isSafeScale(t / s)) return combine("Add", graph.settle(a), graph.settle(b));
   return rescaled(combine("Add", a, graph.settle(rescaled(b, t / s))), s);
 }
 

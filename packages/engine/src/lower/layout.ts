@@ -5,9 +5,10 @@ import { broadcastView, reshapeView, transposeView, type View } from "./view.js"
 export type LayoutCost = (variable: Variable, view: View) => number;
 
 const elementwisePrimitives = new Set(
-  "add mul min max neg reciprocal exp log sqrt erf erfc sin cos where compare cast stop_gradient floor ceil".split(
-    " ",
-  ),
+  [
+    "add mul min max neg reciprocal exp log sqrt erf erfc sin cos where compare cast stop_gradient floor ceil",
+    "gelu gelu_gradient tanh tanh_gradient sigmoid sigmoid_gradient silu_gradient",
+  ].flatMap((names) => names.split(" ")),
 );
 
 /** Products and sums take their operands in most layouts. */
@@ -28,7 +29,7 @@ export function layoutCosts(jaxpr: Jaxpr): LayoutCost {
     let [current, layout]: [Variable, View] = [variable, view];
     for (let use = firstUse.get(current); use; use = firstUse.get(current)) {
       const { primitive, params, outBinders } = use;
-      if (indifferentPrimitives.has(primitive)) return 0;
+      if (indifferentPrimitives.has(primitive)) return disorder(layout) / 1000;
       let next: View | null = null;
       if (primitive === "transpose") next = transposeView(layout, params.perm as number[]);
       else if (primitive === "reshape") next = reshapeView(layout, params.shape as number[]);
@@ -43,8 +44,14 @@ export function layoutCosts(jaxpr: Jaxpr): LayoutCost {
       if (next === null) break;
       [current, layout] = [outBinders[0], next];
     }
-    return inversions(layout);
+    return disorder(layout);
   };
+}
+
+/** Inversions; of two layouts with as many, the one that keeps the fastest dimension is cheaper to put in order. */
+function disorder(layout: View): number {
+  const fastest = layout.axes.flat().findLast((factor) => factor.real);
+  return inversions(layout) + (fastest === layout.physical.at(-1) ? 0 : 0.5);
 }
 
 /** Pairs of dimensions that lie in the buffer in another order than in the shape. */

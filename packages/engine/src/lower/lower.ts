@@ -4,6 +4,8 @@ import type { OnnxDType } from "../onnx/model.js";
 import type { Atom, Equation, Traced } from "../trace.js";
 import { recogniseCumulative } from "./cumulative.js";
 import { lowerEmpty } from "./empty.js";
+import { fuse } from "./fuse/fuse.js";
+import { fusedRules } from "./fuse/rules.js";
 import { Graph, type Value } from "./graph.js";
 import { layoutCosts } from "./layout.js";
 import { type Rule, scaleAware, through } from "./rule.js";
@@ -24,7 +26,7 @@ export function lower(traced: Traced): Lowered {
   const graph = new Graph();
   const values = new Map<Atom, Value>();
   const { constants } = traced;
-  const jaxpr = recogniseCumulative(traced);
+  const jaxpr = fuse(recogniseCumulative(traced));
 
   const inputs: Value[] = [];
   jaxpr.inBinders.forEach((variable, i) => {
@@ -42,7 +44,7 @@ export function lower(traced: Traced): Lowered {
     return graph.scalar(dtypeOf(atom), Number(atom.value));
   };
 
-  const rules = { ...commonRules, dot: productRule(layoutCosts(jaxpr)) };
+  const rules = { ...commonRules, ...fusedRules, dot: productRule(layoutCosts(jaxpr)) };
   for (const equation of jaxpr.eqns) {
     const found: Rule | undefined = rules[equation.primitive as keyof typeof rules];
     if (!found) throw new UnsupportedPrimitiveError(equation.primitive);

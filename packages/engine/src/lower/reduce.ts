@@ -42,6 +42,15 @@ export function reduce(graph: Graph, operand: Value, op: string, axes: readonly 
   let name = operand.name;
   if (kept.length < physical.length) {
     const runs = runsOf(physical, (factor) => gone.has(factor));
+    if (runs.length > 3) {
+      // ONNX Runtime is fast for at most three groups of axes: one group of reduced axes goes first.
+      const first = new Set(runs.find((run) => run.flag)?.factors);
+      const without = (factors: readonly Factor[]) => factors.filter((factor) => !first.has(factor));
+      const single = { physical, axes: [[...first], physical.filter((factor) => !first.has(factor))] };
+      const partial = reduce(graph, { ...operand, view: single }, op, [0]);
+      const left = { physical: without(physical), axes: all.map(without) };
+      return reduce(graph, { ...partial, view: left }, op, axes);
+    }
     const dims = runs.map((run) => product(sizes(run.factors)));
     const reduced = runs.flatMap((run, i) => (run.flag ? [i] : []));
     if (

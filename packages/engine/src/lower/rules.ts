@@ -74,7 +74,11 @@ export const productRule = (cost: LayoutCost): Rule =>
     const [a, b] = isSafeScale(scale) ? [unscaled(x), unscaled(y)] : [graph.settle(x), graph.settle(y)];
     const layoutCost = (view: View) => cost(equation.outBinders[0], mergeNeighbours(view));
     const product = dot(graph, cast(graph, a, dtype), cast(graph, b, dtype), shapeOut(equation), layoutCost);
-    return [isSafeScale(scale) ? rescaled(product, scale) : product];
+    if (!isSafeScale(scale)) return [product];
+    const scaled = rescaled(product, scale);
+    // ONNX Runtime folds a constant right after a product into the product: there it costs nothing.
+    const free = Math.abs(scale) !== 1 && graph.maker(product.name)?.op === "MatMul";
+    return [free ? graph.settle(scaled) : scaled];
   });
 
 /** Rules by primitive. What a family of primitives shares stands in a module of its own and is listed here. */
