@@ -50,8 +50,7 @@ const form = (
   rewrite(found, result) {
     const params = parameters(found);
     const inputs = names.map((name) => found.atoms[name]);
-    // Elementwise forms that broadcast are left alone: everything has the result's shape.
-    const whole = inputs.every((input) => sameShape(input, found.over?.shape ?? result.aval.shape));
+    const whole = inputs.every((input) => isWhole(input, found.over?.shape ?? result.aval.shape));
     return params && whole ? [{ primitive, inputs, params, outBinders: [result] }] : undefined;
   },
 });
@@ -67,7 +66,7 @@ const gradientForm = (
   rewrite(found, result, definitions) {
     const params = parameters(found, definitions);
     const inputs = ["x", "g"].map((name) => found.atoms[name]);
-    if (!params || !inputs.every((input) => sameShape(input, found.over?.shape ?? []))) return undefined;
+    if (!params || !inputs.every((input) => isWhole(input, found.over?.shape ?? []))) return undefined;
     const { rest } = found.atoms;
     if (rest === undefined) return [{ primitive, inputs, params, outBinders: [result] }];
     const part: Variable = { id: -1, aval: result.aval };
@@ -78,7 +77,9 @@ const gradientForm = (
   },
 });
 
-const sameShape = (atom: Atom, shape: readonly number[]) => atom.aval.shape.join() === shape.join();
+/** Forms are of floats without broadcasts. */
+const isWhole = (atom: Atom, shape: readonly number[]) =>
+  atom.aval.dtype === "float32" && atom.aval.shape.join() === shape.join();
 
 const axes = (found: Found) => ({ axes: found.over?.axes });
 
@@ -177,9 +178,9 @@ const affine: Form = {
   rewrite({ atoms: { normalised, scale, bias } }, result, definitions) {
     const made = definitions.get(normalised);
     const { shape } = result.aval;
-    if (made?.primitive !== "standardise" || !sameShape(normalised, shape)) return undefined;
+    if (made?.primitive !== "standardise" || !isWhole(normalised, shape)) return undefined;
     const last = (made.params.axes as number[]).join() === String(shape.length - 1);
-    if (!last || ![scale, bias].every((atom) => sameShape(atom, shape.slice(-1)))) return undefined;
+    if (!last || ![scale, bias].every((atom) => isWhole(atom, shape.slice(-1)))) return undefined;
     const inputs = [made.inputs[0], scale, bias];
     return [{ primitive: "layer_norm", inputs, params: made.params, outBinders: [result] }];
   },

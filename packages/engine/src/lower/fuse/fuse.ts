@@ -1,6 +1,6 @@
-import type { Atom, Equation, Jaxpr } from "../../trace.js";
+import type { Atom, Equation, Jaxpr, Variable } from "../../trace.js";
 import { forms } from "./forms.js";
-import { find } from "./pattern.js";
+import type { Definitions } from "./pattern.js";
 
 /**
  * The program with the forms that jax-js spells out, softmax as eight equations and its gradient as thirteen, each
@@ -30,18 +30,29 @@ export function fuse(jaxpr: Jaxpr): Jaxpr {
     push(equation);
     const [variable] = equation.outBinders;
     if (equation.outBinders.length !== 1 || variable.aval.dtype !== "float32") continue;
-    for (const form of forms) {
-      if (form.root !== equation.primitive) continue;
-      const found = find(form.pattern, variable, definitions);
-      const replacement = found && form.rewrite(found, variable, definitions);
-      if (!replacement) continue;
-      equations.pop();
-      for (const made of replacement) push(made);
-      break;
-    }
+    const replacement = inOtherWords(variable, equation.primitive, definitions);
+    if (!replacement) continue;
+    equations.pop();
+    for (const made of replacement) push(made);
   }
   equations = live(equations, jaxpr.outs);
   return { inBinders: jaxpr.inBinders, eqns: shareGelu(equations), outs: jaxpr.outs };
+}
+
+/** The equations to write in the place of one that ends a form; undefined where it ends none. */
+function inOtherWords(
+  result: Variable,
+  primitive: string,
+  definitions: Definitions,
+): readonly Equation[] | undefined {
+  for (const form of forms) {
+    if (form.root !== primitive) continue;
+    for (const found of form.pattern(result, { atoms: {} }, definitions)) {
+      const replacement = form.rewrite(found, result, definitions);
+      if (replacement) return replacement;
+    }
+  }
+  return undefined;
 }
 
 /** The equations that the results need. */

@@ -1,4 +1,4 @@
-import type { Atom, Equation, Variable } from "../../trace.js";
+import type { Atom, Equation } from "../../trace.js";
 import { broadcastTo, broadcastView, contiguousView, reshapeView, type View } from "../view.js";
 
 /** What a pattern found: atoms by name, and the reduction that it runs over. */
@@ -41,7 +41,12 @@ export const anyLiteral = (name: string): Pattern =>
 
 export const either = (...patterns: readonly Pattern[]): Pattern =>
   function* (atom, found, definitions) {
-    for (const pattern of patterns) yield* pattern(atom, found, definitions);
+    for (const pattern of patterns) {
+      for (const next of pattern(atom, found, definitions)) {
+        yield next;
+        if (next === found) return;
+      }
+    }
   };
 
 /** What is an instance of both. */
@@ -58,15 +63,21 @@ const primitive =
     function* (atom, found, definitions) {
       const equation = definitions.get(atom);
       if (equation?.primitive !== name) return;
-      yield* inOrder(equation.inputs);
-      if (commutative.has(name)) yield* inOrder([...equation.inputs].reverse());
+      const { inputs } = equation;
+      const orders = [inputs];
+      if (commutative.has(name) && inputs[0] !== inputs[1]) orders.push([...inputs].reverse());
+      for (const order of orders) {
+        for (const next of inOrder(order, 0, found)) {
+          yield next;
+          // Another way that says nothing new would only be tried in vain: without this the time is exponential.
+          if (next === found) return;
+        }
+      }
 
-      function* inOrder(inputs: readonly Atom[], at = 0, sofar: Found = found): Generator<Found> {
+      function* inOrder(order: readonly Atom[], at: number, sofar: Found): Generator<Found> {
         if (at === operands.length) yield sofar;
         else {
-          for (const next of operands[at](inputs[at], sofar, definitions)) {
-            yield* inOrder(inputs, at + 1, next);
-          }
+          for (const next of operands[at](order[at], sofar, definitions)) yield* inOrder(order, at + 1, next);
         }
       }
     };
@@ -104,12 +115,9 @@ export const reduce = (op: "Add" | "Max", operand: Pattern): Pattern =>
     const equation = definitions.get(atom);
     if (equation?.primitive !== "reduce" || equation.params.op !== op) return;
     const over = { shape: equation.inputs[0].aval.shape, axes: equation.params.axis as number[] };
-    if (
-      found.over &&
-      (found.over.shape.join() !== over.shape.join() || found.over.axes.join() !== over.axes.join())
-    )
-      return;
-    yield* operand(equation.inputs[0], { ...found, over }, definitions);
+    const known = found.over;
+    if (known && (known.shape.join() !== over.shape.join() || known.axes.join() !== over.axes.join())) return;
+    yield* operand(equation.inputs[0], known ? found : { ...found, over }, definitions);
   };
 
 /** Reshapes and broadcasts after which what was reduced stands beside each element that went into it. */
@@ -155,10 +163,4 @@ function standsBeside(
     wide.axes.every((axis, i) => axis.every((factor) => factor.real !== axes.includes(i))) &&
     inOrder.every((factor, i) => factor === wide.physical[i])
   );
-}
-
-/** The first way in which the variable is an instance of the pattern. */
-export function find(pattern: Pattern, variable: Variable, definitions: Definitions): Found | undefined {
-  const first = pattern(variable, { atoms: {} }, definitions).next();
-  return first.done ? undefined : first.value;
 }
