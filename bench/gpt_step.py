@@ -2,7 +2,7 @@
 
 Reads the initial parameters (safetensors-like: JSON header line, then float32 bytes) and the tokens that
 train-step.mjs wrote, then answers one JSON line per request line on stdin: {"steps": n, "threads": t} with the time
-of a step, {"matmul": size, "threads": t} with the best rate of a float32 matrix product.
+of a step and the process's peak memory, {"matmul": size, "threads": t} with the best rate of a float32 matrix product.
 """
 import json
 import sys
@@ -53,6 +53,14 @@ def optimizer(parameters):
     return torch.optim.AdamW(parameters.values(), lr=spec["learningRate"], weight_decay=spec["weightDecay"])
 
 
+def peak_megabytes():
+    try:
+        status = open("/proc/self/status").read()
+    except OSError:
+        return None
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
 parameters = load()
 adamw = optimizer(parameters)
 print(json.dumps({"ready": True, "torch": torch.__version__}), flush=True)
@@ -61,10 +69,10 @@ for line in sys.stdin:
     torch.set_num_threads(request["threads"])
     if "matmul" in request:
         size, best = request["matmul"], float("inf")
-        a, b = torch.rand(size, size), torch.rand(size, size)
-        for _ in range(6):
+        a, b, out = (torch.rand(size, size) for _ in range(3))
+        for _ in range(10):
             started = time.perf_counter()
-            a @ b
+            torch.mm(a, b, out=out)
             best = min(best, time.perf_counter() - started)
         print(json.dumps({"gflops": 2 * size**3 / best / 1e9}), flush=True)
         continue
@@ -75,4 +83,5 @@ for line in sys.stdin:
         loss.backward()
         adamw.step()
         losses.append(loss.item())
-    print(json.dumps({"ms": (time.perf_counter() - started) * 1000 / request["steps"], "losses": losses}), flush=True)
+    ms = (time.perf_counter() - started) * 1000 / request["steps"]
+    print(json.dumps({"ms": ms, "losses": losses, "megabytes": peak_megabytes()}), flush=True)

