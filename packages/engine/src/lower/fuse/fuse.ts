@@ -4,20 +4,25 @@ import type { Definitions } from "./pattern.js";
 
 /**
  * The program with the forms that jax-js spells out, softmax as eight equations and its gradient as thirteen, each
- * replaced by one equation, which `fusedRules` lowers. What no form fits stays as it is.
+ * replaced by one equation, which `fusedRules` lowers to standard operators. What no form fits stays as it is.
  *
- * | form | what it becomes, forward | backward |
+ * | form | value | gradient |
  * | --- | --- | --- |
  * | softmax | `Softmax` | `y * (g - sum(g * y))` |
  * | log-softmax | `LogSoftmax` | `g - exp(y) * sum(g)` |
- * | cross-entropy | log-softmax and a product with the targets; a one-hot row of `eye` becomes `OneHot` | that of log-softmax |
- * | layer norm, with or without scale and bias; `nn.standardize` | `LayerNormalization` | compact form, from the normalised row and its inverse deviation |
- * | RMS norm | stays: a sum of squares and two products (no standard operator in this opset) | compact form |
- * | GELU, exact | `Gelu`, or where the gradient shares it the product with `HardSigmoid(Erf)`, which is phi | `g * (phi + x * phi')` |
- * | GELU, tanh | `Gelu`, or shared, the product with a `Sigmoid` | `g * (s + x * s * (1 - s) * u')` |
- * | SiLU, sigmoid, tanh | `Sigmoid`, `Tanh` | from the value, no exponential |
- * | attention, causal or not | two products around softmax; the scale stays a pending one, a mask is added once for all heads | products around softmax's |
- * | rotary embedding | stays: slices, a concatenation and two products, no form is faster | stays |
+ * | cross-entropy | log-softmax, then a product with the targets and sums | that of log-softmax |
+ * | layer norm, `nn.standardize` | `LayerNormalization` | from the normalised row and its deviation |
+ * | RMS norm | as written: a sum of squares and two products | the same without the mean |
+ * | GELU by erf or erfc | `Gelu`; with its gradient `x * phi`, phi from `Erf` | `g * (phi + x * phi')` |
+ * | GELU by tanh | `Gelu`; with its gradient `x * s`, s a `Sigmoid` | `g * (s + x * s * (1 - s) * u')` |
+ * | SiLU, sigmoid, tanh | `Sigmoid`, `Tanh` | from the value: no exponential |
+ * | attention, causal or not | two products around softmax; the scale is folded into the first, one mask serves all heads | products around that of softmax |
+ * | rotary embedding | as written: two slices, a concatenation, two products | as written |
+ *
+ * Measured on two cores (milliseconds): a softmax of 8 MB 0.50 against 1.07 spelled out; `Gelu` 0.75 against 1.4 for
+ * `x * phi`, which is the cheaper of the two where the gradient needs phi anyway. `RotaryEmbedding` would take 0.11
+ * where two slices, a concatenation and two products take 0.55, and `RMSNormalization` would save a pass, but both
+ * are standard only from opset 23 on. The operators that do a whole attention have no gradient: they keep no weights.
  */
 export function fuse(jaxpr: Jaxpr): Jaxpr {
   const definitions = new Map<Atom, Equation>();
