@@ -22,13 +22,14 @@ describe("faults of jax-js, in compiled programs", () => {
   });
 
   it("vmap over the last axis indexes with arrays of any rank", async () => {
-    const cube = new Tensor(
-      Float32Array.from({ length: 24 }, (_, i) => i),
-      [2, 3, 4],
+    const block = new Tensor(
+      Float32Array.from({ length: 48 }, (_, i) => i),
+      [2, 3, 2, 4],
     );
     const one = np.array(1, { dtype: jax.DType.Int32 });
-    const mapped = await runCompiled((x) => jax.vmap((y: jax.Array) => y.slice(one, one), 2)(x), [cube]);
-    expect([...mapped.data]).toEqual([16, 17, 18, 19]);
+    const mapped = await runCompiled((x) => jax.vmap((y: jax.Array) => y.slice(one, one), 3)(x), [block]);
+    expect(mapped.shape).toEqual([4, 2]);
+    expect([...mapped.data]).toEqual([32, 36, 33, 37, 34, 38, 35, 39]);
   });
 
   it("numbers in jitted functions stay weakly typed under vmap", async () => {

@@ -224,6 +224,15 @@ describe("toOnnx", () => {
     await program.dispose();
   });
 
+  it("asks for newer operators only where it has some", () => {
+    const node = (op: string) => ({ op, inputs: ["x"], outputs: ["y"], attributes: {} });
+    const versionOf = (...ops: string[]) => {
+      const model = { name: "", doc: "", nodes: ops.map(node), initializers: [], inputs: [], outputs: [] };
+      return Number(decode(encodeModel(model)).opsetImport[0].version);
+    };
+    expect([versionOf(), versionOf("Add"), versionOf("Add", "BitCast")]).toEqual([OPSET, OPSET, 26]);
+  });
+
   it("names inputs by their place and outputs as asked, and no two tensors alike", async () => {
     const pair = { w: new Tensor(Float32Array.of(1, 2)), v1: new Tensor(Float32Array.of(3, 4)) };
     const program = await compile(
