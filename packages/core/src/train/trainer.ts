@@ -69,7 +69,7 @@ export interface Trainer<P> {
   readonly flat: FlatTree<P>;
   fit(params: P, columns: Columns, options: FitOptions): Promise<FitResult<P>>;
   /**
-   * As many trainings as there are `params`, at once: much faster than one after another where the model is small. Each
+   * As many trainings as there are `params`, at once: faster than one after another where the model is small. Each
    * has the results that `fit` would give it, up to float32 rounding. They may share the data or have their own;
    * columns that are the same tensor in all data sets are kept once.
    *
