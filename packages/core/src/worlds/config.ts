@@ -16,11 +16,34 @@ export function parseConfig<Shape extends z.ZodRawShape>(
   if (result.success) return result.data as z.output<z.ZodObject<Shape>>;
   const known = Object.keys(schema.shape);
   const faults = result.error.issues.flatMap((issue) =>
-    issue.code === "unrecognized_keys" && issue.path.length === 0
-      ? issue.keys.map((key) => unknownField(key, known))
+    issue.code === "unrecognized_keys"
+      ? issue.keys.map((key) => {
+          const fault = unknownField(key, fieldsAt(schema, issue.path));
+          return issue.path.length === 0 ? fault : `${issue.path.join(".")}: ${fault}`;
+        })
       : [issue.path.length === 0 ? issue.message : `${issue.path.join(".")}: ${issue.message}`],
   );
   throw new UserError(`${what}: ${faults.join("; ")}`, { hint: `Fields: ${known.join(", ")}` });
+}
+
+/** Names of the fields of the object at a path in a schema; none where there is another kind of value. */
+function fieldsAt(schema: unknown, path: readonly PropertyKey[]): string[] {
+  let at = schema as ZodNode | undefined;
+  const unwrap = () => {
+    while (at?.def?.innerType) at = at.def.innerType;
+  };
+  unwrap();
+  for (const key of path) {
+    at = typeof key === "number" ? at?.def?.element : at?.shape?.[String(key)];
+    unwrap();
+  }
+  return Object.keys(at?.shape ?? {});
+}
+
+/** The parts of a zod schema that lead to what it holds. */
+interface ZodNode {
+  shape?: Record<string, ZodNode>;
+  def?: { innerType?: ZodNode; element?: ZodNode };
 }
 
 function unknownField(key: string, known: string[]): string {
