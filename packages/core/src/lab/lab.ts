@@ -6,11 +6,13 @@ import { commitFolder, makeFolder } from "../files.js";
 import { type Manifest, manifestName } from "../manifest.js";
 import { inspectCheckpoint } from "../train/trainer.js";
 import { parseConfig } from "../worlds/config.js";
+import type { ArtifactStore } from "./artifacts.js";
 import { codeVersion } from "./code-version.js";
 import { environment } from "./environment.js";
 import { homeLayout, outgrowHome } from "./home.js";
 import { acquire, type LockOptions } from "./lock.js";
 import { aboutName, openOutput, StageOutput } from "./output.js";
+import { fetchOutput, publishOutput } from "./remote.js";
 import { type KeyParts, type Stage, type StageInput, stageKey } from "./stage.js";
 
 /** What happened to a stage, for the record of a run. */
@@ -43,6 +45,8 @@ export interface LabOptions {
   /** Least number of seconds between two checkpoints of a training. Default 20. */
   checkpointSeconds?: number;
   lock?: Pick<LockOptions, "heartbeat" | "patience">;
+  /** Where machines share outputs: what is not in the home is looked for there, and what is computed goes there. */
+  store?: ArtifactStore;
 }
 
 export interface StageRunOptions {
@@ -86,6 +90,13 @@ export class Lab {
     const { key } = this.job(stage, config, inputs, {});
     const manifest = await openOutput(this.layout.stage(key), key).catch(() => undefined);
     return { key, cached: manifest !== undefined };
+  }
+
+  /** An output by the key that it was computed under; undefined where there is none. A damaged one is thrown. */
+  async open(stage: string, key: string): Promise<StageOutput | undefined> {
+    const folder = this.layout.stage(key);
+    const manifest = (await openOutput(folder, key)) ?? (await this.fetch(key));
+    return manifest && new StageOutput(stage, key, folder, true, manifest);
   }
 
   /** Disposes of what stages have shared. */
@@ -166,7 +177,8 @@ export class Lab {
     const folder = this.layout.stage(key);
     try {
       const manifest = await openOutput(folder, key);
-      if (manifest) await keepFromCollection(folder);
+      if (!manifest) return await this.fetch(key);
+      await keepFromCollection(folder);
       return manifest;
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
@@ -225,6 +237,7 @@ export class Lab {
     try {
       const manifest = await commitFolder(folder, write, { label: key, signal });
       await rm(work, { recursive: true, force: true });
+      await this.publish(parts.name, key, manifest);
       return manifest;
     } catch (error) {
       // One that took over from us, or from whom we took over, was faster.
@@ -232,6 +245,21 @@ export class Lab {
       if (other && !signal.aborted) return other;
       throw this.unwritable(error);
     }
+  }
+
+  /** From the store, where there is one that has it. */
+  private async fetch(key: string): Promise<Manifest | undefined> {
+    const { store } = this.options;
+    if (!store || !(await fetchOutput(store, key, this.layout.stage(key)))) return undefined;
+    return openOutput(this.layout.stage(key), key);
+  }
+
+  private async publish(stage: string, key: string, manifest: Manifest): Promise<void> {
+    const { store } = this.options;
+    if (!store) return;
+    await publishOutput(store, key, this.layout.stage(key), manifest).catch((error) => {
+      this.warn(`stage "${stage}" is not shared through ${store.url}: ${(error as Error).message}`);
+    });
   }
 
   private async checkpoint(stage: string, path: string) {
