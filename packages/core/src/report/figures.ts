@@ -46,6 +46,28 @@ export interface LeaderboardRow extends Estimate {
 
 const INTERVALS = "Intervals cover 95\u00a0%.";
 
+export interface EstimateRow extends Estimate {
+  group: string;
+  label: string;
+}
+
+/** Means of one measure under several conditions. */
+export function estimates(
+  data: { measure: string; rows: EstimateRow[] },
+  text: FigureText = {},
+): Promise<Figure> {
+  const styles = seriesStyles([{ name: data.measure }]);
+  const rows = data.rows.map((row) => ({
+    group: row.group,
+    label: row.label,
+    marks: [{ low: row.low, mean: row.mean, high: row.high, style: styles.get(data.measure)! }],
+    note: isDefined(row) ? undefined : "undefined",
+    value: isDefined(row) ? intervalText(row, (value) => String(Number(value.toPrecision(3)))) : undefined,
+  }));
+  const words = { name: data.measure, title: data.measure, caption: INTERVALS, ...text };
+  return makeFigure(words, (canvas) => forest(canvas, { rows, axis: data.measure }));
+}
+
 /** Test accuracy of supervisor, students and ceiling against the strength of the supervisor. */
 export function accuracyBySupervisor(data: AccuracyBySupervisor, text: FigureText = {}): Promise<Figure> {
   const measure = text.measure ?? "Test accuracy";

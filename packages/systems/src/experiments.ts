@@ -1,0 +1,54 @@
+import { type Experiment, type ResultRow, readClassification } from "outgrow";
+import { z } from "zod";
+import type { Comparison } from "./w2sg/compare.js";
+import { fitOwnData, ownDataSchema } from "./w2sg/own-data.js";
+import { runStudy, studySchema } from "./w2sg/study.js";
+
+/** The measures of a student in columns. */
+function flat({ agreement, calibration: _, pgrReason, ...rest }: Partial<Comparison>): ResultRow {
+  const nested = {
+    agreement: agreement?.overall ?? null,
+    agreementWhenWeakRight: agreement?.whenWeakRight ?? null,
+    agreementWhenWeakWrong: agreement?.whenWeakWrong ?? null,
+    pgrReason: pgrReason ?? null,
+  };
+  return { ...(rest as ResultRow), ...nested };
+}
+
+const w2sg: Experiment<typeof studySchema> = {
+  name: "w2sg",
+  title: "Weak-to-strong generalization on the factor world",
+  schema: studySchema,
+  measures: ["pgr", "studentAccuracy"],
+  conditions: ["mode", "weak", "method"],
+  run: async (config, context) => (await runStudy(config, context)).map((record) => flat({ ...record })),
+};
+
+const fitSchema = ownDataSchema.extend({
+  /** Path of a CSV or JSONL file. */
+  file: z.string(),
+  text: z.array(z.string()).optional(),
+  features: z.array(z.string()).optional(),
+  weak: z.string().optional(),
+  truth: z.string().optional(),
+  id: z.string().optional(),
+  classes: z.array(z.string()).optional(),
+  header: z.boolean().optional(),
+  format: z.enum(["csv", "jsonl"]).optional(),
+});
+
+const fit: Experiment<typeof fitSchema> = {
+  name: "fit",
+  title: "The three models on a file of one's own",
+  schema: fitSchema,
+  measures: ["studentAccuracy", "pgr"],
+  conditions: ["method"],
+  async run({ file, text, features, weak, truth, id, classes, header, format, ...config }, context) {
+    const data = await readClassification(file, { text, features, weak, truth, id, classes, header, format });
+    const { records } = await fitOwnData(data, config, context);
+    return records.map((record) => flat({ ...record }));
+  },
+};
+
+/** What `outgrow sweep` can run, by name. */
+export const experiments: readonly Experiment[] = [w2sg, fit];
