@@ -107,6 +107,37 @@ program
   .action(async (file, options) => (await import("./fit.js")).fit(file, options, interrupted.signal));
 
 program
+  .command("sweep")
+  .description("a grid of runs from a file: on this machine, or on many through a queue")
+  .argument("<file>", "YAML with the fields system, config, grid, list and resources")
+  .option(
+    "--dry-run",
+    "check the file and print the stages, those that are there already, and the time it would take",
+  )
+  .option(
+    "--workers <N>",
+    "processes at the same time (default: what cores and memory allow; 0: in this process)",
+    wholeNumber(0),
+  )
+  .option("--queue <url>", "redis:// or rediss:// address: runs go to the workers of that queue")
+  .option(
+    "--store <place>",
+    "where machines share results: a folder that all see, or s3://BUCKET/PREFIX (default: a shared OUTGROW_HOME)",
+  )
+  .option("--out <folder>", "where the results go (default: runs/ and the time)")
+  .option("--json", "print the runs as JSON")
+  .action(async (file, options) => (await import("./sweep.js")).sweep(file, options, interrupted.signal));
+
+program
+  .command("worker")
+  .description("one more machine for sweeps: takes runs from a queue until it is stopped")
+  .requiredOption("--queue <url>", "redis:// or rediss:// address")
+  .option("--store <place>", "where machines share results, as the sweep has it")
+  .option("--memory <size>", 'for all runs together, e.g. "16 GiB" (default: four fifths of the machine\'s)')
+  .option("--threads <N>", "for all runs together (default: one for each core)", wholeNumber(1))
+  .action(async (options) => (await import("./worker.js")).worker(options, interrupted.signal));
+
+program
   .command("methods")
   .description("how a student can learn from weak labels")
   .option("--json", "print JSON")

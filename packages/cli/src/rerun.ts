@@ -8,10 +8,12 @@ import { findRun } from "./find-run.js";
 import { fitJob } from "./fit.js";
 import { type Job, perform, type RunOptions } from "./perform.js";
 import { studyJob } from "./start.js";
+import { sweepOfRecord } from "./sweep.js";
 
 /** The kinds of runs, by what repeats them. */
 const kinds: Record<string, (record: RunRecord) => Job | Promise<Job>> = {
   w2sg: ({ configuration }) => studyJob(configuration),
+  sweep: ({ configuration }) => sweepOfRecord(configuration),
   fit: ({ configuration, inputs }) => fitJob(configuration as Parameters<typeof fitJob>[0], inputs.data.path),
 };
 
