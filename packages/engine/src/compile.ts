@@ -8,6 +8,7 @@ import {
   type TracedFunction,
   toOrt,
 } from "./executable.js";
+import type { Steps } from "./fallback/stepwise-session.js";
 import type { OnnxModel, OnnxPort } from "./onnx/model.js";
 import { overSteps } from "./onnx/scan.js";
 import {
@@ -24,7 +25,12 @@ export type { CompileOptions };
 interface ProgramBase {
   /** Threads that a run uses. */
   readonly threads: number;
-  /** The program as an ONNX file of standard operators, with named and documented inputs and outputs. */
+  /** What of the program has no lowering and runs on jax-js's own backend: names of primitives, or kinds of them. */
+  readonly fallbacks: readonly string[];
+  /**
+   * The program as an ONNX file of standard operators, with named and documented inputs and outputs. Throws
+   * ProgramError where some of it runs on jax-js.
+   */
   toOnnx(): Uint8Array;
   /** Frees the session. Using the program afterwards throws ProgramError. */
   dispose(): Promise<void>;
@@ -52,9 +58,10 @@ type OutsideAll<Args extends readonly unknown[]> = { [K in keyof Args]: Outside<
 
 /**
  * Compiles a jax-js function for ONNX Runtime. `fn` may use each array as often as it likes: reference counts are
- * not its concern. Only shapes and types of `exampleArgs` (trees of Tensors) matter.
+ * not its concern. Only shapes and types of `exampleArgs` (trees of Tensors) matter. What ONNX Runtime cannot do runs
+ * on jax-js.
  *
- * @throws UnsupportedPrimitiveError where `fn` uses what has no lowering
+ * @throws UnsupportedPrimitiveError where `fn` uses what has no lowering and `options.fallback` is "refuse"
  */
 export async function compile<Args extends readonly unknown[], Result>(
   fn: (...args: Args) => Result,
@@ -64,6 +71,7 @@ export async function compile<Args extends readonly unknown[], Result>(
   const program = await Executable.create(fn as TracedFunction, exampleArgs, options);
   return {
     threads: program.threads,
+    fallbacks: program.fallbacks,
     run: async (...args) => program.rebuild(await program.execute(program.feeds(args, 0))) as Outside<Result>,
     toOnnx: () => program.toOnnx(),
     dispose: () => program.dispose(),
@@ -99,16 +107,14 @@ export async function compileSteps<Carry, Inputs, Constants extends readonly unk
   const name = options.name ?? (fn.name || "program");
   const [carries, inputs] = exampleArgs.slice(0, 2).map((arg) => flattenTree(arg)[0].length);
   if (inputs === 0) throw noStepInputs(name);
-  return keepingCarry(fn as TracedFunction, exampleArgs, options, (model) =>
-    overSteps(model, carries, inputs),
-  );
+  return keepingCarry(fn as TracedFunction, exampleArgs, options, { carries, inputs });
 }
 
 async function keepingCarry<Carry, Inputs extends readonly unknown[], Result>(
   fn: TracedFunction,
   args: readonly unknown[],
   options: CompileOptions,
-  repeated: (model: OnnxModel) => OnnxModel = (model) => model,
+  steps?: Steps,
 ): Promise<CarryProgram<Carry, Inputs, Result>> {
   const name = options.name ?? (fn.name || "program");
   const step = (carry: unknown, ...inputs: unknown[]) => {
@@ -119,10 +125,11 @@ async function keepingCarry<Carry, Inputs extends readonly unknown[], Result>(
     return [carryLeaves(name, args[0], pair[0]), pair[1]];
   };
   const [first, rebuildCarry] = flattenTree<Tensor>(args[0]);
-  const program = await Executable.create(step, args, { ...options, name }, (model) => {
+  const adapt = (model: OnnxModel) => {
     checkCarry(model, first.length);
-    return repeated(model);
-  });
+    return steps ? overSteps(model, steps.carries, steps.inputs) : model;
+  };
+  const program = await Executable.create(step, args, { ...options, name }, adapt, steps);
 
   const allocate = (leaves: readonly Tensor[]) => leaves.map((leaf) => toOrt(copyOf(leaf)));
   let current = allocate(first);
@@ -130,6 +137,7 @@ async function keepingCarry<Carry, Inputs extends readonly unknown[], Result>(
   let running = false;
   return {
     threads: program.threads,
+    fallbacks: program.fallbacks,
     async run(...inputs) {
       if (running) throw program.busy();
       running = true;

@@ -6,7 +6,7 @@ export class UnsupportedPrimitiveError extends Error {
   constructor(what: string, programName?: string) {
     super(
       `${programName ? `The program "${programName}" uses` : "A program uses"} the jax-js primitive ${what}, which cannot be ` +
-        "lowered to ONNX yet. Rewrite that part with other operations, or run the function with jax-js itself.",
+        'lowered to ONNX. Rewrite that part with other operations, or let jax-js run it (the option fallback: "jax-js").',
     );
     this.what = what;
   }

@@ -2,11 +2,14 @@ import { availableParallelism } from "node:os";
 import * as ort from "onnxruntime-node";
 import { type Device, sessionOn } from "./devices.js";
 import { ProgramError, UnsupportedPrimitiveError } from "./errors.js";
+import { SegmentedSession, type Session } from "./fallback/segmented-session.js";
+import { unlowered } from "./fallback/segments.js";
+import { type Steps, StepwiseSession } from "./fallback/stepwise-session.js";
 import { type Lowered, lower } from "./lower/lower.js";
 import { finish } from "./onnx/finish.js";
 import { encodeModel, type OnnxModel, type OnnxPort } from "./onnx/model.js";
 import { flattenTree, leavesInOrderOf, namedLeaves, Tensor, type TensorData } from "./tensor.js";
-import { describe, trace } from "./trace.js";
+import { describe, type Traced, trace } from "./trace.js";
 
 export interface CompileOptions {
   /** Name in errors and in the ONNX file. Default: the function's name. */
@@ -22,6 +25,11 @@ export interface CompileOptions {
   outputNames?: readonly string[];
   /** The same bits in every run and with every number of threads. Default: true. */
   deterministic?: boolean;
+  /**
+   * What to do with primitives that have no lowering: run those parts on jax-js's own backend, or refuse to compile.
+   * Each change from one to the other costs about 30 microseconds a run. Default: "jax-js".
+   */
+  fallback?: "jax-js" | "refuse";
 }
 
 export type TracedFunction = (...args: never[]) => unknown;
@@ -29,68 +37,149 @@ export type TracedFunction = (...args: never[]) => unknown;
 /** Programs with fewer multiply-and-adds than this run on one thread: a 40-256-256-64 MLP step (35 million) takes as long on two. */
 const SINGLE_THREAD_BELOW = 100e6;
 
+interface Opened {
+  session: Session;
+  /** The whole program; without its nodes where a part of it runs on jax-js. */
+  model: OnnxModel;
+  threads: number;
+  fallbacks: readonly string[];
+}
+
+/** The program as one session; undefined where something in it has no lowering and may run on jax-js. */
+async function openLowered(
+  name: string,
+  traced: Traced,
+  paths: readonly string[],
+  options: CompileOptions,
+  adapt: (model: OnnxModel) => OnnxModel,
+): Promise<Opened | undefined> {
+  let lowered: Lowered;
+  try {
+    lowered = lower(traced);
+  } catch (error) {
+    if (!(error instanceof UnsupportedPrimitiveError)) throw error;
+    if (options.fallback === "refuse") throw new UnsupportedPrimitiveError(error.what, name);
+    return undefined;
+  }
+  const model = adapt(finish(name, lowered, paths, options.outputNames ?? []));
+  return { ...(await createSession(name, model, lowered, options)), model, fallbacks: [] };
+}
+
+/** The program as several sessions, with what has no lowering left to jax-js. */
+async function openSegmented(
+  name: string,
+  traced: Traced,
+  paths: readonly string[],
+  options: CompileOptions,
+  adapt: (model: OnnxModel) => OnnxModel,
+  steps: Steps | undefined,
+): Promise<Opened> {
+  const reasons = unlowered(traced.jaxpr);
+  let threads = 1;
+  const session = await SegmentedSession.create(
+    traced,
+    (equation) => !reasons.has(equation),
+    async (lowered) => {
+      const model = finish(
+        name,
+        lowered,
+        lowered.inputs.map(() => ""),
+        [],
+      );
+      const part = await createSession(name, model, lowered, options);
+      threads = Math.max(threads, part.threads);
+      return part.session;
+    },
+  );
+  const inputs = traced.inputs.map(({ dtype, shape }, i) => ({
+    name: `in${i}`,
+    dtype: dtype as OnnxPort["dtype"],
+    shape,
+    doc: `argument ${paths[i]}`,
+  }));
+  try {
+    return {
+      session: steps ? new StepwiseSession(session, steps) : session,
+      model: adapt({ name, doc: "", nodes: [], initializers: [], inputs, outputs: session.outputs }),
+      threads,
+      fallbacks: [...new Set([...reasons.values()].map(({ what }) => what))],
+    };
+  } catch (error) {
+    await session.release();
+    throw error;
+  }
+}
+
+async function createSession(
+  name: string,
+  model: OnnxModel,
+  { multiplyAdds }: Lowered,
+  options: CompileOptions,
+): Promise<{ session: Session; threads: number }> {
+  const parallel = multiplyAdds >= SINGLE_THREAD_BELOW;
+  const threads = options.threads ?? (parallel ? availableParallelism() : 1);
+  const session = await sessionOn(options.device ?? "cpu", name, encodeModel(model), {
+    intraOpNumThreads: threads,
+    interOpNumThreads: 1,
+    graphOptimizationLevel: "all",
+    // Memory planned ahead spares a small program 4 microseconds a run, and costs a large one a third more memory.
+    enableMemPattern: !parallel,
+    extra: { session: { use_deterministic_compute: options.deterministic === false ? "0" : "1" } },
+  });
+  return { session, threads };
+}
+
 /** A traced function as a session of ONNX Runtime, with checks of what it is given. */
 export class Executable {
-  private session: ort.InferenceSession | undefined;
-  private latestRun: Promise<ort.InferenceSession.ReturnType> | undefined;
+  private session: Session | undefined;
+  private latestRun: ReturnType<Session["run"]> | undefined;
 
   private constructor(
     readonly name: string,
-    private readonly model: OnnxModel,
-    session: ort.InferenceSession,
-    readonly threads: number,
-    readonly inputNames: readonly string[],
+    private readonly opened: Opened,
     private readonly inputPaths: readonly string[],
     /** The trees of the arguments, with the path of each leaf in its place. */
     private readonly argumentTrees: readonly unknown[],
-    private readonly inputTypes: readonly OnnxPort[],
-    private readonly outputs: Lowered["outputs"],
     readonly rebuild: (leaves: unknown[]) => unknown,
   ) {
-    this.session = session;
+    this.session = opened.session;
   }
 
+  /** `adapt` is given the model of `fn`, without its nodes where a part runs on jax-js; `steps` says what it makes of it. */
   static async create(
     fn: TracedFunction,
     args: readonly unknown[],
     options: CompileOptions,
     adapt: (model: OnnxModel) => OnnxModel = (model) => model,
+    steps?: Steps,
   ): Promise<Executable> {
     const name = options.name ?? (fn.name || "program");
-    let lowered: Lowered;
     const traced = await trace(fn, args);
-    try {
-      lowered = lower(traced);
-    } catch (error) {
-      if (error instanceof UnsupportedPrimitiveError) throw new UnsupportedPrimitiveError(error.what, name);
-      throw error;
-    }
     const paths = namedLeaves(args as never, (node): node is never => node instanceof Tensor).map(
       ([path]) => path,
     );
-    const model = adapt(finish(name, lowered, paths, options.outputNames ?? []));
-    const parallel = lowered.multiplyAdds >= SINGLE_THREAD_BELOW;
-    const threads = options.threads ?? (parallel ? availableParallelism() : 1);
-    const session = await sessionOn(options.device ?? "cpu", name, encodeModel(model), {
-      intraOpNumThreads: threads,
-      interOpNumThreads: 1,
-      graphOptimizationLevel: "all",
-      // Memory planned ahead spares a small program 4 microseconds a run, and costs a large one a third more memory.
-      enableMemPattern: !parallel,
-      extra: { session: { use_deterministic_compute: options.deterministic === false ? "0" : "1" } },
-    });
+    const opened =
+      (await openLowered(name, traced, paths, options, adapt)) ??
+      (await openSegmented(name, traced, paths, options, adapt, steps));
     return new Executable(
       name,
-      model,
-      session,
-      threads,
-      model.inputs.map((port) => port.name),
+      opened,
       paths,
       flattenTree(args)[1](paths) as unknown[],
-      model.inputs,
-      model.outputs.map((port, i) => ({ ...lowered.outputs[i], name: port.name })),
       traced.unflattenOutput,
     );
+  }
+
+  get threads(): number {
+    return this.opened.threads;
+  }
+
+  get fallbacks(): readonly string[] {
+    return this.opened.fallbacks;
+  }
+
+  get inputNames(): string[] {
+    return this.opened.model.inputs.map(({ name }) => name);
   }
 
   /** The tensors of the arguments from the one with index `first` on, under the names of their inputs; checked. */
@@ -119,7 +208,7 @@ export class Executable {
 
   /** `lengths` are those that the arguments before this one gave to axes of no fixed length. */
   private checkLeaf(leaf: unknown, index: number, lengths: Map<string, number>): void {
-    const { dtype, shape } = this.inputTypes[index];
+    const { dtype, shape } = this.opened.model.inputs[index];
     const fits = (size: number | string, given: number) => {
       if (typeof size === "number") return given === size;
       if (!lengths.has(size)) lengths.set(size, given);
@@ -147,16 +236,24 @@ export class Executable {
   async execute(feeds: Record<string, ort.Tensor>, into: readonly ort.Tensor[] = []): Promise<Tensor[]> {
     if (!this.session) throw new ProgramError(`The program "${this.name}" was used after dispose().`);
     const fetches: Record<string, ort.Tensor | null> = {};
-    this.outputs.forEach((output, i) => {
+    const { outputs } = this.opened.model;
+    outputs.forEach((output, i) => {
       fetches[output.name] = into[i] ?? null;
     });
     this.latestRun = this.session.run(feeds, fetches);
     const results = await this.latestRun;
-    return this.outputs.map((output) => fromOrt(results[output.name] as ort.Tensor));
+    return outputs.map((output) => fromOrt(results[output.name]));
   }
 
   toOnnx(): Uint8Array {
-    return encodeModel(this.model);
+    if (this.fallbacks.length > 0) {
+      throw new ProgramError(
+        `The program "${this.name}" cannot be written as an ONNX file: it runs ${this.fallbacks.join(", ")} on jax-js, ` +
+          "since it has no lowering for that. Rewrite that part with other operations; the option " +
+          'fallback: "refuse" tells already when it is compiled.',
+      );
+    }
+    return encodeModel(this.opened.model);
   }
 
   busy(): ProgramError {

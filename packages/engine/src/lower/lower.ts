@@ -22,7 +22,7 @@ export interface Lowered {
 }
 
 /** Lowers a traced program to an ONNX graph. Throws UnsupportedPrimitiveError for what has no lowering. */
-export function lower(traced: Traced): Lowered {
+export function lower(traced: Pick<Traced, "jaxpr" | "constants">): Lowered {
   const graph = new Graph();
   const values = new Map<Atom, Value>();
   const { constants } = traced;

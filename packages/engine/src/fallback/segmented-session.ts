@@ -1,0 +1,187 @@
+import * as ort from "onnxruntime-node";
+import { UnsupportedPrimitiveError } from "../errors.js";
+import { type Lowered, lower } from "../lower/lower.js";
+import type { OnnxDType } from "../onnx/model.js";
+import type { DType } from "../tensor.js";
+import type { Atom, Equation, Literal, Traced, Variable } from "../trace.js";
+import { type Held, JaxSegment } from "./jax-segment.js";
+import { cut, isVariable, type Segment } from "./segments.js";
+
+/** What a program needs of an ONNX Runtime session. */
+export interface Session {
+  run(
+    feeds: Readonly<Record<string, ort.Tensor>>,
+    fetches: Readonly<Record<string, ort.Tensor | null>>,
+  ): Promise<Readonly<Record<string, ort.Tensor>>>;
+  release(): Promise<void>;
+}
+
+/** Makes a session of a lowered segment, with inputs named in0, in1, ... and outputs named out0, out1, ... */
+export type SessionMaker = (lowered: Lowered) => Promise<Session>;
+
+interface Part extends Pick<Segment, "inputs"> {
+  readonly outputs: readonly Variable[];
+  /** Writes into the given tensors where it can. */
+  run(values: readonly Held[], into: readonly (ort.Tensor | undefined)[]): Promise<readonly Held[]>;
+  release(): Promise<void>;
+}
+
+const carried: Record<DType, true> = { float32: true, int32: true, bool: true };
+
+/**
+ * A program of which some equations run on jax-js, behind the same two methods as an ONNX Runtime session. Its inputs
+ * are named in0, in1, ..., its outputs out0, out1, ...
+ */
+export class SegmentedSession implements Session {
+  private readonly running = new Set<Promise<unknown>>();
+
+  private constructor(
+    private readonly given: readonly Variable[],
+    private readonly constants: ReadonlyMap<Variable, Held>,
+    private readonly parts: readonly Part[],
+    private readonly results: readonly Atom[],
+  ) {}
+
+  static async create(
+    name: string,
+    { jaxpr, constants }: Pick<Traced, "jaxpr" | "constants">,
+    isLowered: (equation: Equation) => boolean,
+    makeSession: SessionMaker,
+  ): Promise<SegmentedSession> {
+    for (const { aval } of jaxpr.outs) {
+      if (!(aval.dtype in carried)) {
+        throw new UnsupportedPrimitiveError(`result with element type ${aval.dtype}`, name);
+      }
+    }
+    const parts: Part[] = [];
+    try {
+      for (const segment of cut({ jaxpr, constants }, isLowered)) {
+        parts.push(await (segment.executor === "onnx" ? onnxPart(segment, makeSession) : jaxPart(segment)));
+      }
+    } catch (error) {
+      await Promise.all(parts.map((part) => part.release()));
+      throw error;
+    }
+    return new SegmentedSession(
+      jaxpr.inBinders.slice(constants.length),
+      new Map(constants.map((constant, i) => [jaxpr.inBinders[i], held(constant)])),
+      parts,
+      jaxpr.outs,
+    );
+  }
+
+  get outputs(): { name: string; dtype: OnnxDType; shape: readonly number[] }[] {
+    return this.results.map(({ aval }, i) => ({
+      name: `out${i}`,
+      dtype: aval.dtype as OnnxDType,
+      shape: aval.shape,
+    }));
+  }
+
+  async run(
+    feeds: Readonly<Record<string, ort.Tensor>>,
+    fetches: Readonly<Record<string, ort.Tensor | null>>,
+  ): Promise<Record<string, ort.Tensor>> {
+    const run = this.runParts(feeds, fetches);
+    this.running.add(run);
+    try {
+      return await run;
+    } finally {
+      this.running.delete(run);
+    }
+  }
+
+  private async runParts(
+    feeds: Readonly<Record<string, ort.Tensor>>,
+    fetches: Readonly<Record<string, ort.Tensor | null>>,
+  ): Promise<Record<string, ort.Tensor>> {
+    const values = new Map<Variable, Held>(this.constants);
+    this.given.forEach((variable, i) => {
+      values.set(variable, fromOrt(feeds[`in${i}`]));
+    });
+    const preallocated = new Map<Variable, ort.Tensor>();
+    this.results.forEach((atom, i) => {
+      const tensor = fetches[`out${i}`];
+      if (tensor && isVariable(atom) && !preallocated.has(atom)) preallocated.set(atom, tensor);
+    });
+    for (const part of this.parts) {
+      const made = await part.run(
+        part.inputs.map((variable) => values.get(variable) as Held),
+        part.outputs.map((variable) => preallocated.get(variable)),
+      );
+      part.outputs.forEach((variable, i) => {
+        values.set(variable, made[i]);
+      });
+    }
+
+    // No two results share memory with each other or with what was given.
+    const taken = new Set<unknown>(Object.values(feeds).map(({ data }) => data));
+    for (const constant of this.constants.values()) taken.add(constant.data);
+    const results: Record<string, ort.Tensor> = {};
+    this.results.forEach((atom, i) => {
+      const { dtype, shape, data } = isVariable(atom) ? (values.get(atom) as Held) : literal(atom);
+      const into = fetches[`out${i}`];
+      if (into) {
+        if (into.data !== data) (into.data as Float32Array).set(data as Float32Array);
+        results[`out${i}`] = into;
+      } else {
+        const own = taken.has(data) ? (data as Float32Array).slice() : data;
+        taken.add(own);
+        results[`out${i}`] = toOrt({ dtype, shape, data: own });
+      }
+    });
+    return results;
+  }
+
+  async release(): Promise<void> {
+    await Promise.allSettled(this.running);
+    await Promise.all(this.parts.map((part) => part.release()));
+  }
+}
+
+async function onnxPart({ jaxpr, constants, inputs }: Segment, makeSession: SessionMaker): Promise<Part> {
+  const session = await makeSession(lower({ jaxpr, constants }));
+  return {
+    inputs,
+    outputs: jaxpr.outs as Variable[],
+    async run(values, into) {
+      const results = await session.run(
+        Object.fromEntries(values.map((value, i) => [`in${i}`, toOrt(value)])),
+        Object.fromEntries(into.map((tensor, i) => [`out${i}`, tensor ?? null])),
+      );
+      return into.map((_, i) => fromOrt(results[`out${i}`]));
+    },
+    release: () => session.release(),
+  };
+}
+
+async function jaxPart({ jaxpr, constants, inputs }: Segment): Promise<Part> {
+  const segment = await JaxSegment.create(jaxpr, constants);
+  return {
+    inputs,
+    outputs: jaxpr.outs as Variable[],
+    run: async (values) => (await segment.run(values)).map(held),
+    release: async () => segment.dispose(),
+  };
+}
+
+const literal = ({ value, aval }: Literal): Held => {
+  const Data = { float32: Float32Array, int32: Int32Array, bool: Uint8Array }[aval.dtype as DType];
+  return { dtype: aval.dtype, shape: [], data: Data.of(Number(value)) };
+};
+
+/** Booleans are bytes everywhere but inside jax-js. */
+const held = ({ dtype, shape, data }: Held): Held => ({
+  dtype,
+  shape,
+  data: dtype === "bool" ? Uint8Array.from(data as Int32Array, (x) => (x ? 1 : 0)) : data,
+});
+
+const toOrt = ({ dtype, shape, data }: Held): ort.Tensor =>
+  new ort.Tensor(dtype as "float32", data as Float32Array, shape);
+
+const fromOrt = ({ type, dims, data }: ort.Tensor): Held => ({
+  dtype: type,
+  shape: dims,
+  data: data as Float32Array,
+});
