@@ -5,10 +5,12 @@ import { divisionRules } from "./division.js";
 import { dot } from "./dot.js";
 import { add, cast, elementwise, isSafeScale, multiply, rescaled, unscaled } from "./elementwise.js";
 import { emptyValue } from "./empty.js";
+import { fourier } from "./fourier.js";
 import { functionRules } from "./functions.js";
 import type { Value } from "./graph.js";
 import { type GatherParameters, gather, type ScatterParameters, scatter } from "./indexing.js";
 import type { LayoutCost } from "./layout.js";
+import { cholesky, lu, triangularSolve } from "./linear-algebra.js";
 import { concatenate, flip, pad, shrink, split } from "./movement.js";
 import { randomRules } from "./random.js";
 import { reduce } from "./reduce.js";
@@ -148,6 +150,12 @@ export const commonRules: Record<string, Rule> = {
   scatter: linear((graph, [updates, ...indices], { params }) => [
     scatter(graph, updates, indices, params as unknown as ScatterParameters, indexShapeOf(indices)),
   ]),
+  cholesky: (graph, [operand]) => [cholesky(graph, operand)],
+  lu: (graph, [operand]) => lu(graph, operand),
+  triangular_solve: (graph, [a, b], { params }) => [
+    triangularSolve(graph, a, b, params.unitDiagonal as boolean),
+  ],
+  fft: (graph, [real, imag], { params }) => fourier(graph, real, imag, params.inverse as boolean),
 };
 
 /** NumPy's broadcast of the shapes of index arrays. */
