@@ -1,5 +1,5 @@
 import { UnsupportedPrimitiveError } from "../errors.js";
-import type { OnnxDType } from "../onnx/model.js";
+import { dataTypes, type OnnxDType } from "../onnx/model.js";
 import type { Graph, Value } from "./graph.js";
 import { product, shapeOf } from "./view.js";
 
@@ -9,14 +9,17 @@ const INVERTED = 32;
 /** Matrices up to this size are factorised column by column, larger ones are split in two. */
 const UNBLOCKED = 32;
 
-/** Each column takes some 7 nodes, so that larger ones take longer than a second to compile. */
-const LARGEST_CHOLESKY = 512;
+/** Each column takes some 7 nodes, so that larger ones take long to compile. */
+const LARGEST_CHOLESKY = 256;
 const LARGEST_SOLVE = 1024;
 
 /** Each column of an LU decomposition takes some 18 nodes over the whole matrix, since any row may be the pivot. */
 const LARGEST_LU = 32;
 
-/** Solves `X = B A^-T` for upper triangular A `[..., n, n]` and B `[..., m, n]`; what is below the diagonal is not read. */
+/**
+ * Solves `X = B A^-T` for upper triangular A `[..., n, n]` and B `[..., m, n]`; what is below the diagonal is not read.
+ * Where jax-js divides by a zero of the diagonal, and in what follows from there, this gives NaN for its infinities.
+ */
 export function triangularSolve(graph: Graph, a: Value, b: Value, unitDiagonal: boolean): Value {
   const shape = shapeOf(b.view);
   const [m, n] = shape.slice(-2);
@@ -48,7 +51,7 @@ export function lu(graph: Graph, a: Value): Value[] {
   const matrices = new Matrices(graph, a.dtype, product(batch));
   const [factors, pivots, rows] = matrices.lu(matrices.stack(a, m, n));
   const integers = (name: string, length: number) => {
-    const [cast] = graph.node("Cast", [name], [graph.shapeOf(name)], { to: 6 });
+    const [cast] = graph.node("Cast", [name], [graph.shapeOf(name)], { to: dataTypes.int32 });
     const result = [...batch, length];
     return graph.value(graph.reshape(cast, result), "int32", result);
   };
@@ -181,48 +184,43 @@ class Matrices {
     let rows = this.join([a, rowNumbers], 2);
     const pivots: string[] = [];
     for (let j = 0; j < steps; j++) {
-      const isRow = this.mask(m, 1, (i) => i === j);
-      const below = this.mask(m, 1, (i) => i > j);
       const size = this.pointwise("Abs", this.part(rows, [0, m], [j, j + 1]));
-      const candidates = this.choose(
-        this.mask(m, 1, (i) => i >= j),
+      const [notNumber] = graph.node("IsNaN", [size], [[this.batch, m, 1]]);
+      // As in jax-js, what is not a number is no pivot unless it stands where the pivot is to come.
+      const comparable = this.choose(
+        notNumber,
+        this.floats([1, m, 1], (i) => (i === j ? Infinity : -0.5)),
         size,
-        this.number(-1),
       );
+      const isCandidate = this.mask(m, 1, (i) => i >= j);
+      const candidates = this.choose(isCandidate, comparable, this.number(-1));
       const [pivot] = graph.node("ArgMax", [candidates], [[this.batch, 1, 1]], { axis: 1 });
-      const [number] = graph.node("Cast", [pivot], [[this.batch, 1, 1]], {
-        to: this.dtype === "float32" ? 1 : 11,
-      });
+      const [number] = graph.node("Cast", [pivot], [[this.batch, 1, 1]], { to: dataTypes[this.dtype] });
       pivots.push(number);
-      const [everywhere] = graph.node(
-        "Expand",
-        [pivot, graph.integers([this.batch, 1, n + 1])],
-        [[this.batch, 1, n + 1]],
-      );
-      const [chosen] = graph.node("GatherElements", [rows, everywhere], [[this.batch, 1, n + 1]], {
-        axis: 1,
-      });
+      const width = [this.batch, 1, n + 1];
+      const [everywhere] = graph.node("Expand", [pivot, graph.integers(width)], [width]);
+      const [chosen] = graph.node("GatherElements", [rows, everywhere], [width], { axis: 1 });
       const [isPivot] = graph.node("Equal", [number, order], [[this.batch, m, 1]]);
       const swappedOut = this.choose(isPivot, this.part(rows, [j, j + 1], [0, n + 1]), rows);
-      const swapped = this.choose(isRow, chosen, swappedOut);
+      const swapped = this.choose(
+        this.mask(m, 1, (i) => i === j),
+        chosen,
+        swappedOut,
+      );
 
       const divisor = this.part(chosen, [0, 1], [j, j + 1]);
       const [isZero] = graph.node("Equal", [divisor, this.number(0)], [[this.batch, 1, 1]]);
-      const column = this.part(swapped, [0, m], [j, j + 1]);
-      // Where the largest candidate is 0 all are, and jax-js goes on.
-      const quotients = this.pointwise("Div", column, this.choose(isZero, this.number(1), divisor));
-      const factors = this.choose(below, quotients, this.number(0));
-      const right = this.choose(
-        this.mask(1, n + 1, (_, k) => k > j && k < n),
-        chosen,
-        this.number(0),
-      );
-      const reduced = this.pointwise("Sub", swapped, this.pointwise("Mul", factors, right));
-      rows = this.choose(
+      // Where the largest candidate is 0 all are, and stay so.
+      const safe = this.choose(isZero, this.number(1), divisor);
+      const factors = this.pointwise("Div", this.part(swapped, [0, m], [j, j + 1]), safe);
+      const reduced = this.pointwise("Sub", swapped, this.pointwise("Mul", factors, chosen));
+      const withFactors = this.choose(
         this.mask(m, n + 1, (i, k) => i > j && k === j),
         factors,
-        reduced,
+        swapped,
       );
+      const isReduced = this.mask(m, n + 1, (i, k) => i > j && k > j && k < n);
+      rows = this.choose(isReduced, reduced, withFactors);
     }
     return [this.part(rows, [0, m], [0, n]), this.join(pivots, 2), this.part(rows, [0, m], [n, n + 1])];
   }
