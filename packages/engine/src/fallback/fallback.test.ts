@@ -77,6 +77,46 @@ describe("a program with a primitive that has no lowering", () => {
     await program.dispose();
   });
 
+  it("runs, whatever it is that has none", async () => {
+    const bits = (x: jax.Array) => lax.bitcastConvertType(x, jax.DType.Uint32);
+    const pairs: [string, (x: jax.Array) => jax.Array, Tensor][] = [
+      ["convolutions", (x) => np.convolve(x, np.array([1, 2, 3])), floats([8])],
+      ["sliding windows", (x) => lax.reduceWindow(x, (y) => np.max(y), [2]), floats([8])],
+      ["random numbers", (x) => jax.random.uniform(jax.random.key(1), [3]).add(x), floats([])],
+      ["bits", (x) => np.bitwiseXor(bits(x), bits(np.array([1, 2, 3]))).astype(jax.DType.Int32), floats([3])],
+      [
+        "double precision",
+        (x) => np.cumsum(x.astype(jax.DType.Float64)).astype(jax.DType.Float32),
+        floats([9]),
+      ],
+      ["empty arrays", (x) => np.sin(x).slice([1, 1]).sum().add(2), floats([3])],
+      ["empty results", (x) => np.sin(x).slice([1, 1]), floats([3])],
+    ];
+    for (const [title, fn, x] of pairs) {
+      const program = await compile(fn, [x]);
+      const result = await program.run(x);
+      const expected = fn(toJax(x));
+      expect([title, result.shape]).toEqual([title, expected.shape]);
+      const numbers = await expected.data();
+      result.data.forEach((value, i) => {
+        expect(value).toBeCloseTo(numbers[i], 5);
+      });
+      await program.dispose();
+    }
+  });
+
+  it("computes in half precision, which only jax-js's cpu backend does", async () => {
+    const x = floats([3]);
+    const half = (x: jax.Array) => np.sin(x).astype(jax.DType.Float16).mul(0.1).astype(jax.DType.Float32);
+    const program = await compile((x: jax.Array) => half(x).add(lax.linalg.eigh(np.eye(3))[1].mul(0)), [x]);
+    const result = await program.run(x);
+    result.data.forEach((value, i) => {
+      expect(value).toBeCloseTo(0.1 * Math.sin(x.data[i]), 4);
+      expect(value).not.toBe(Math.fround(0.1 * Math.sin(x.data[i])));
+    });
+    await program.dispose();
+  });
+
   it("is refused where that is asked for, by the name of the primitive and of the program", async () => {
     const attempt = compile(spectrum, [floats([3, 3])], { fallback: "refuse", name: "pca" });
     await expect(attempt).rejects.toThrow(UnsupportedPrimitiveError);

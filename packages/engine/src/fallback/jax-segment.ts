@@ -1,8 +1,12 @@
 import * as jax from "@jax-js/jax";
+import { withFloat16Array } from "../float16-array.js";
 import type { Atom, Constant, Equation, Jaxpr, Variable } from "../trace.js";
 import { isVariable } from "./segments.js";
 
-/** A dense array outside ONNX Runtime and jax-js, in an element type of either. */
+/**
+ * A dense array between the segments of a program. Booleans are bytes, and float16 numbers are kept as float32, for
+ * which Node 20 has an array.
+ */
 export type Held = Constant;
 
 type PrimitiveRules = Record<string, (inputs: jax.Array[], params: Equation["params"]) => jax.Array[]>;
@@ -20,19 +24,20 @@ export class JaxSegment {
 
   static async create(jaxpr: Jaxpr, constants: readonly Held[]): Promise<JaxSegment> {
     // Asking for one backend by name keeps jax-js from looking for a GPU by `navigator`, which Node 20 has not.
-    const device: jax.Device = (await jax.init("wasm")).includes("wasm") ? "wasm" : "cpu";
+    const present = await jax.init("wasm");
+    const atoms = jaxpr.eqns.flatMap(({ inputs, outBinders }) => [...inputs, ...outBinders]);
+    const half = atoms.some(({ aval }) => aval.dtype === "float16"); // which the Wasm backend does not know
+    const device: jax.Device = present.includes("wasm") && !half ? "wasm" : "cpu";
     return new JaxSegment(
       jaxpr,
       device,
-      constants.map((constant) => toJax(constant, device)),
+      withFloat16Array(() => constants.map((constant) => toJax(constant, device))),
     );
   }
 
   /** Runs the segment on values for its inputs that are no constants. */
-  async run(values: readonly Held[]): Promise<Held[]> {
-    const arrays = this.evaluate(values);
-    const data = await Promise.all(arrays.map((array) => array.data()));
-    return this.jaxpr.outs.map(({ aval }, i) => ({ dtype: aval.dtype, shape: aval.shape, data: data[i] }));
+  run(values: readonly Held[]): Held[] {
+    return withFloat16Array(() => this.evaluate(values).map(fromJax));
   }
 
   /**
@@ -82,14 +87,23 @@ export class JaxSegment {
   }
 }
 
-/** jax-js keeps booleans as 32-bit integers. */
 function toJax({ dtype, shape, data }: Held, device: jax.Device): jax.Array {
+  // jax-js keeps booleans as 32-bit integers.
   const numbers = dtype === "bool" ? Int32Array.from(data as Uint8Array) : data;
-  return jax.numpy.array(numbers as Float32Array<ArrayBuffer>, {
+  const type = (dtype === "float16" ? "float32" : dtype) as jax.DType;
+  const array = jax.numpy.array(numbers as Float32Array<ArrayBuffer>, {
     shape: [...shape],
-    dtype: dtype as jax.DType,
+    dtype: type,
     device,
   });
+  return inType(array, dtype);
+}
+
+/** Reads an array, and so consumes it. Only workers' results would have to be waited for, and they are not used here. */
+function fromJax(array: jax.Array): Held {
+  const { dtype, shape } = array;
+  const data = inType(array, dtype === "float16" ? "float32" : dtype).dataSync();
+  return { dtype, shape, data: dtype === "bool" ? Uint8Array.from(data, (x) => (x ? 1 : 0)) : data };
 }
 
 /** A number in a program; a weakly typed one takes the type of what it meets. */

@@ -1,9 +1,10 @@
 import * as ort from "onnxruntime-node";
 import { UnsupportedPrimitiveError } from "../errors.js";
+import { halfBits, halfValues } from "../float16.js";
 import { type Lowered, lower } from "../lower/lower.js";
 import type { OnnxDType } from "../onnx/model.js";
 import type { DType } from "../tensor.js";
-import type { Atom, Equation, Literal, Traced, Variable } from "../trace.js";
+import type { Atom, Constant, Equation, Literal, Traced, Variable } from "../trace.js";
 import { type Held, JaxSegment } from "./jax-segment.js";
 import { cut, isVariable, type Segment } from "./segments.js";
 
@@ -64,7 +65,7 @@ export class SegmentedSession implements Session {
     }
     return new SegmentedSession(
       jaxpr.inBinders.slice(constants.length),
-      new Map(constants.map((constant, i) => [jaxpr.inBinders[i], held(constant)])),
+      new Map(constants.map((constant, i) => [jaxpr.inBinders[i], fromTrace(constant)])),
       parts,
       jaxpr.outs,
     );
@@ -122,7 +123,8 @@ export class SegmentedSession implements Session {
       const { dtype, shape, data } = isVariable(atom) ? (values.get(atom) as Held) : literal(atom);
       const into = fetches[`out${i}`];
       if (into) {
-        if (into.data !== data) (into.data as Float32Array).set(data as Float32Array);
+        if (into.data !== data)
+          (into.data as Float32Array).set(toOrt({ dtype, shape, data }).data as Float32Array);
         results[`out${i}`] = into;
       } else {
         const own = taken.has(data) ? (data as Float32Array).slice() : data;
@@ -156,32 +158,47 @@ async function onnxPart({ jaxpr, constants, inputs }: Segment, makeSession: Sess
 }
 
 async function jaxPart({ jaxpr, constants, inputs }: Segment): Promise<Part> {
-  const segment = await JaxSegment.create(jaxpr, constants);
+  const segment = await JaxSegment.create(jaxpr, constants.map(fromTrace));
   return {
     inputs,
     outputs: jaxpr.outs as Variable[],
-    run: async (values) => (await segment.run(values)).map(held),
+    run: async (values) => segment.run(values),
     release: async () => segment.dispose(),
   };
 }
 
-const literal = ({ value, aval }: Literal): Held => {
-  const Data = { float32: Float32Array, int32: Int32Array, bool: Uint8Array }[aval.dtype as DType];
-  return { dtype: aval.dtype, shape: [], data: Data.of(Number(value)) };
+const arrays = {
+  float32: Float32Array,
+  float64: Float64Array,
+  float16: Float32Array,
+  int32: Int32Array,
+  uint32: Uint32Array,
+  bool: Uint8Array,
 };
 
-/** Booleans are bytes everywhere but inside jax-js. */
-const held = ({ dtype, shape, data }: Held): Held => ({
+const literal = ({ value, aval }: Literal): Held => ({
+  dtype: aval.dtype,
+  shape: [],
+  data: arrays[aval.dtype as keyof typeof arrays].of(Number(value)),
+});
+
+/** The tracer hands over booleans as jax-js keeps them, as 32-bit integers. */
+const fromTrace = ({ dtype, shape, data }: Constant): Held => ({
   dtype,
   shape,
   data: dtype === "bool" ? Uint8Array.from(data as Int32Array, (x) => (x ? 1 : 0)) : data,
 });
 
+/** ONNX Runtime takes and gives float16 numbers as their bits. */
 const toOrt = ({ dtype, shape, data }: Held): ort.Tensor =>
-  new ort.Tensor(dtype as "float32", data as Float32Array, shape);
+  new ort.Tensor(
+    dtype as "float32",
+    (dtype === "float16" ? halfBits(data as Float32Array) : data) as Float32Array,
+    shape,
+  );
 
 const fromOrt = ({ type, dims, data }: ort.Tensor): Held => ({
   dtype: type,
   shape: dims,
-  data: data as Float32Array,
+  data: (type === "float16" ? halfValues(data as Uint16Array) : data) as Float32Array,
 });
