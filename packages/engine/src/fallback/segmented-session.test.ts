@@ -13,11 +13,13 @@ const { numpy: np, nn, lax } = jax;
 const seen = new Set<jax.Array>();
 const rules = jax.Array as unknown as { _implRules(): Record<string, (...args: unknown[]) => jax.Array[]> };
 const original = rules._implRules();
+let failing: string | undefined;
 vi.spyOn(rules, "_implRules").mockReturnValue(
   Object.fromEntries(
     Object.entries(original).map(([name, rule]) => [
       name,
       (inputs, params) => {
+        if (name === failing) throw new Error(`${name} failed on purpose`);
         const outputs = rule(inputs, params);
         for (const array of [...(inputs as jax.Array[]), ...outputs]) seen.add(array);
         return outputs;
@@ -72,7 +74,15 @@ const mixedTypes: (...args: jax.Array[]) => unknown = (x, tokens) => {
   const joined = np.concatenate([x, np.flip(x, 0), np.where(big.reshape([8, 1]), x, 0)], 0);
   const gram = np.matmul(x.transpose(), x).add(np.eye(6));
   const solved = lax.linalg.triangularSolve(gram, x, { leftSide: false });
-  return [counts, big, joined.slice([2, 20], [1, 5]), solved, np.sort(x), x.sum(0).mul(counts.max())];
+  return [
+    counts,
+    big,
+    joined.slice([2, 20], [1, 5]),
+    solved,
+    np.sort(x),
+    np.argsort(x),
+    x.sum(0).mul(counts.max()),
+  ];
 };
 
 const tokens = new Tensor(Int32Array.of(0, 4, 2, 1, 3, 2, 0, 4));
@@ -125,6 +135,67 @@ describe("random parts of a program on jax-js", () => {
       );
     });
   }
+
+  it("leaves only the operands of a primitive that throws", async () => {
+    const traced = await trace((x: jax.Array) => np.cos(np.sin(x)).add(np.exp(x)).mul(x), [floats([3], 1)]);
+    const session = await open(traced, () => false);
+    const run = () =>
+      session.run({ in0: new ort.Tensor("float32", new Float32Array(3), [3]) }, { out0: null });
+    seen.clear();
+    failing = "cos";
+    try {
+      await expect(run()).rejects.toThrow("on purpose");
+    } finally {
+      failing = undefined;
+    }
+    const left = [...seen].filter((array) => array.refCount !== 0);
+    expect(left.map((array) => array.refCount)).toEqual([1]);
+    await run();
+    await session.release();
+  });
+
+  it("takes numbers in the type of what they meet", async () => {
+    const big = new Tensor(Int32Array.of(16777216, 16777217));
+    const traced = await trace(
+      (x: jax.Array) => [
+        np.equal(x, 16777216),
+        x.mul(3),
+        x.mul(np.sin(np.exp(0))),
+        np.where(x.less(0), 1, x),
+      ],
+      [big],
+    );
+    const feeds = { in0: new ort.Tensor("int32", big.data, [2]) };
+    for (const foreign of [
+      [],
+      ["exp"],
+      ["mul", "compare", "where"],
+      ["exp", "sin", "mul", "compare", "where"],
+    ]) {
+      const session = await open(traced, ({ primitive }) => !foreign.includes(primitive));
+      const fetches = Object.fromEntries(session.outputs.map(({ name }) => [name, null]));
+      const { out0, out1, out2, out3 } = await session.run(feeds, fetches);
+      expect([...out0.data]).toEqual([1, 0]);
+      expect([...out1.data]).toEqual([3 * 16777216, 3 * 16777217]);
+      expect(out2.type).toBe(session.outputs[2].dtype);
+      expect([...out3.data]).toEqual([16777216, 16777217]);
+      await session.release();
+    }
+  });
+
+  it("ends the runs that are under way before it is freed", async () => {
+    const args = [floats([3], 1)];
+    const traced = await trace((x: jax.Array) => np.cos(np.sin(np.exp(x))), args);
+    const session = await open(traced, ({ primitive }) => primitive !== "sin");
+    const feeds = { in0: new ort.Tensor("float32", args[0].data as Float32Array, [3]) };
+    const runs = [session.run(feeds, { out0: null }), session.run(feeds, { out0: null })];
+    let ended = 0;
+    for (const run of runs) void run.then(() => ended++);
+    await session.release();
+    expect(ended).toBe(2);
+    const [a, b] = await Promise.all(runs);
+    expect(a.out0.data).toEqual(b.out0.data);
+  });
 
   it("writes results into the tensors that it is given", async () => {
     const args = [floats([6], 1)];
