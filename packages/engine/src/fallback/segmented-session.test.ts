@@ -38,7 +38,7 @@ const floats = (shape: readonly number[], seed: number): Tensor => {
 };
 
 const open = (traced: Traced, isLowered: (equation: Equation) => boolean) =>
-  SegmentedSession.create("program", traced, isLowered, (lowered) => {
+  SegmentedSession.create(traced, isLowered, (lowered) => {
     const paths = lowered.inputs.map(() => "");
     return ort.InferenceSession.create(encodeModel(finish("part", lowered, paths, [])), {
       intraOpNumThreads: 1,

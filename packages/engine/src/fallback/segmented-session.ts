@@ -1,9 +1,7 @@
 import * as ort from "onnxruntime-node";
-import { UnsupportedPrimitiveError } from "../errors.js";
 import { halfBits, halfValues } from "../float16.js";
 import { type Lowered, lower } from "../lower/lower.js";
 import type { OnnxDType } from "../onnx/model.js";
-import type { DType } from "../tensor.js";
 import type { Atom, Constant, Equation, Literal, Traced, Variable } from "../trace.js";
 import { type Held, JaxSegment } from "./jax-segment.js";
 import { cut, isVariable, type Segment } from "./segments.js";
@@ -27,8 +25,6 @@ interface Part extends Pick<Segment, "inputs"> {
   release(): Promise<void>;
 }
 
-const carried: Record<DType, true> = { float32: true, int32: true, bool: true };
-
 /**
  * A program of which some equations run on jax-js, behind the same two methods as an ONNX Runtime session. Its inputs
  * are named in0, in1, ..., its outputs out0, out1, ...
@@ -44,16 +40,10 @@ export class SegmentedSession implements Session {
   ) {}
 
   static async create(
-    name: string,
     { jaxpr, constants }: Pick<Traced, "jaxpr" | "constants">,
     isLowered: (equation: Equation) => boolean,
     makeSession: SessionMaker,
   ): Promise<SegmentedSession> {
-    for (const { aval } of jaxpr.outs) {
-      if (!(aval.dtype in carried)) {
-        throw new UnsupportedPrimitiveError(`result with element type ${aval.dtype}`, name);
-      }
-    }
     const parts: Part[] = [];
     try {
       for (const segment of cut({ jaxpr, constants }, isLowered)) {

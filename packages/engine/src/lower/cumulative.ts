@@ -9,7 +9,7 @@ import { broadcastTo, product, sizes } from "./view.js";
  * takes quadratic time. Here such a sum, or product, becomes the equation `cumulative`; its operands are the array
  * that the triangle was cut from and the triangle itself.
  */
-export function recogniseCumulative({ jaxpr, constants }: Traced): Jaxpr {
+export function recogniseCumulative({ jaxpr, constants }: Pick<Traced, "jaxpr" | "constants">): Jaxpr {
   const makers = new Map(jaxpr.eqns.flatMap((equation) => equation.outBinders.map((out) => [out, equation])));
   const makerOf = (atom: Atom): Equation | undefined => makers.get(atom as Variable);
   const constantOf = (atom: Atom): ArrayLike<number> | undefined => {
