@@ -243,3 +243,33 @@ describe("lu", () => {
     await program.dispose();
   });
 });
+
+describe("double precision", () => {
+  it("is kept: residuals are those of float64", async () => {
+    const n = 40;
+    const [a, b] = [positive([n, n]), general([n, 1], 3)];
+    const double = (x: jax.Array) => x.astype(jax.DType.Float64);
+    const [l] = await compiled((x) => linalg.cholesky(double(x)), a);
+    const [x] = await compiled(
+      (l, b) => linalg.triangularSolve(l, double(b), { leftSide: true, lower: true }),
+      l,
+      b,
+    );
+    const small = general([20, 20]);
+    const [lu, , rows] = await compiled((x) => linalg.lu(double(x)) as jax.Array[], small);
+    expect([l, x, lu].map(({ dtype }) => dtype)).toEqual(["float64", "float64", "float64"]);
+    for (let i = 0; i < n; i++) {
+      let sum = 0;
+      for (let k = 0; k < n; k++) sum += l.data[i * n + k] ** 2;
+      expect(sum).toBeCloseTo(a.data[i * n + i], 12);
+      let product = 0;
+      for (let k = 0; k < n; k++) product += l.data[i * n + k] * x.data[k];
+      expect(product).toBeCloseTo(b.data[i], 12);
+    }
+    for (let i = 0; i < 20; i++) {
+      let sum = lu.data[i * 20 + 19];
+      for (let j = 0; j < i; j++) sum += lu.data[i * 20 + j] * lu.data[j * 20 + 19];
+      expect(sum).toBeCloseTo(small.data[rows.data[i] * 20 + 19], 12);
+    }
+  });
+});
