@@ -1,6 +1,6 @@
 import * as jax from "@jax-js/jax";
 import { describe, expect, it } from "vitest";
-import { compile, compileStep } from "../compile.js";
+import { compile, compileStep, compileSteps } from "../compile.js";
 import { ProgramError, UnsupportedPrimitiveError } from "../errors.js";
 import { Tensor } from "../tensor.js";
 
@@ -208,11 +208,50 @@ describe("a program with a primitive that has no lowering", () => {
       expect(values.data).toEqual(result.values.data);
       carry = next;
     }
-    const end = kept.carry();
+    const end = await kept.carry();
     expect(end.count.item()).toBe(12);
     expect(end.basis.data).toEqual(carry.basis.data);
     expect(end.vectors.data).toEqual(carry.vectors.data);
     await kept.dispose();
     await plain.dispose();
+  });
+
+  it("takes any number of steps in one run, as one by one", async () => {
+    type Carry = { basis: jax.Array };
+    type Inputs = { x: jax.Array; scale: jax.Array };
+    const step = ({ basis }: Carry, { x, scale }: Inputs, shift: jax.Array): [Carry, jax.Array[]] => {
+      const [vectors, values] = lax.linalg.eigh(np.matmul(basis.transpose(), basis).add(shift));
+      return [{ basis: np.tanh(np.matmul(x, vectors)).mul(scale) }, [values, scale, values.sum()]];
+    };
+    const first = { basis: floats([3, 3]) };
+    const scale = new Tensor(Float32Array.of(0.7), []);
+    const shift = floats([3, 3], 8);
+    const many = await compileSteps(step, [first, { x: floats([3, 3]), scale }, shift]);
+    expect(many.fallbacks).toEqual(["jacobi_eigh"]);
+    const single = await compileStep(step, [first, { x: floats([3, 3]), scale }, shift]);
+    for (const count of [1, 5]) {
+      const inputs = { x: floats([count, 3, 3], count), scale: floats([count], 3) };
+      const [values, scales, sums] = await many.run(inputs, shift);
+      expect([values.shape, scales.shape, sums.shape]).toEqual([[count, 3], [count], [count]]);
+      expect(scales.data).toEqual(inputs.scale.data);
+      for (let i = 0; i < count; i++) {
+        const x = new Tensor(inputs.x.data.slice(9 * i, 9 * i + 9), [3, 3]);
+        const own = new Tensor(inputs.scale.data.slice(i, i + 1), []);
+        const [expected, , sum] = await single.run({ x, scale: own }, shift);
+        expect([...values.data.slice(3 * i, 3 * i + 3)]).toEqual([...expected.data]);
+        expect(sums.data[i]).toBe(sum.item());
+      }
+      expect((await many.carry()).basis.data).toEqual((await single.carry()).basis.data);
+    }
+    await expect(many.run({ x: floats([2, 3, 3]), scale: floats([3]) }, shift)).rejects.toThrow("steps = 2");
+    await many.dispose();
+    await single.dispose();
+  });
+
+  it("refuses a step that does not return its carry as it takes it", async () => {
+    const step = (x: jax.Array): [jax.Array, jax.Array] => [lax.linalg.eigh(x)[1], x];
+    await expect(compileStep(step, [floats([2, 2])])).rejects.toThrow(
+      /Leaf 0 is float32\[2,2\] going in and float32\[2\] coming out/,
+    );
   });
 });

@@ -53,11 +53,7 @@ export class StepwiseSession implements Session {
 function part({ type, data, dims }: ort.Tensor, step: number): ort.Tensor {
   const numbers = data as Float32Array;
   const size = numbers.length / dims[0];
-  return new ort.Tensor(
-    type as "float32",
-    numbers.subarray(step * size, (step + 1) * size),
-    dims.slice(1),
-  );
+  return new ort.Tensor(type as "float32", numbers.subarray(step * size, (step + 1) * size), dims.slice(1));
 }
 
 function stacked({ type, data, dims }: ort.Tensor, count: number): ort.Tensor {
@@ -66,4 +62,5 @@ function stacked({ type, data, dims }: ort.Tensor, count: number): ort.Tensor {
   return new ort.Tensor(type as "float32", new Numbers(count * numbers.length), [count, ...dims]);
 }
 
-const copy = (from: ort.Tensor, into: ort.Tensor) => (into.data as Float32Array).set(from.data as Float32Array);
+const copy = (from: ort.Tensor, into: ort.Tensor) =>
+  (into.data as Float32Array).set(from.data as Float32Array);
