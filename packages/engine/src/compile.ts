@@ -25,7 +25,7 @@ export type { CompileOptions };
 interface ProgramBase {
   /** Threads that a run uses. */
   readonly threads: number;
-  /** What of the program has no lowering and runs on jax-js's own backend: names of primitives, or kinds of them. */
+  /** What of the program has no lowering and runs on jax-js: primitives, or kinds of them. Empty in a browser, where all does. */
   readonly fallbacks: readonly string[];
   /**
    * The program as an ONNX file of standard operators, with named and documented inputs and outputs. Throws

@@ -76,6 +76,7 @@ describe("the README", () => {
       threads: true,
       outputNames: true,
       deterministic: true,
+      fallback: true,
     };
     expect(firstNames("Options")).toEqual(Object.keys(options));
     const types: Record<DType, true> = {

@@ -20,6 +20,7 @@ export async function compile<Args extends readonly unknown[], Result>(
   const program = await JaxProgram.create(fn as TracedFunction, exampleArgs, options);
   return {
     threads: program.threads,
+    fallbacks: [],
     run: async (...args) =>
       program.rebuild(await program.call(program.signature.leaves(args))) as Outside<Result>,
     toOnnx: () => program.toOnnx(),
@@ -50,6 +51,7 @@ export async function compileStep<Carry, Inputs extends readonly unknown[], Resu
   const busy = () => new ProgramError(`A step of "${name}" is still running; await it first.`);
   return {
     threads: program.threads,
+    fallbacks: [],
     async run(...inputs) {
       if (running) throw busy();
       running = true;
