@@ -1,5 +1,6 @@
 import { availableParallelism } from "node:os";
 import * as ort from "onnxruntime-node";
+import { channelBlock } from "./channel-block.js";
 import { type Device, sessionOn } from "./devices.js";
 import { ProgramError, UnsupportedPrimitiveError } from "./errors.js";
 import { SegmentedSession, type Session } from "./fallback/segmented-session.js";
@@ -41,6 +42,8 @@ interface Opened {
   session: Session;
   /** The whole program; without its nodes where a part of it runs on jax-js. */
   model: OnnxModel;
+  /** The same in standard operators only, for a file. */
+  standardModel: () => OnnxModel;
   threads: number;
   fallbacks: readonly string[];
 }
@@ -53,16 +56,22 @@ async function openLowered(
   options: CompileOptions,
   adapt: (model: OnnxModel) => OnnxModel,
 ): Promise<Opened | undefined> {
+  // On other devices, and in the ONNX file, convolutions are the standard operator.
+  const onCpu = (options.device ?? "cpu") === "cpu";
+  const convolves = traced.jaxpr.eqns.some(({ primitive }) => primitive === "conv");
+  const block = onCpu && convolves ? await channelBlock() : 1;
   let lowered: Lowered;
   try {
-    lowered = lower(traced);
+    lowered = lower(traced, block);
   } catch (error) {
     if (!(error instanceof UnsupportedPrimitiveError)) throw error;
     if (options.fallback === "refuse") throw new UnsupportedPrimitiveError(error.what, name);
     return undefined;
   }
-  const model = adapt(finish(name, lowered, paths, options.outputNames ?? []));
-  return { ...(await createSession(name, model, lowered, options)), model, fallbacks: [] };
+  const modelOf = (graph: Lowered) => adapt(finish(name, graph, paths, options.outputNames ?? []));
+  const model = modelOf(lowered);
+  const standardModel = () => (block === 1 ? model : modelOf(lower(traced)));
+  return { ...(await createSession(name, model, lowered, options)), model, standardModel, fallbacks: [] };
 }
 
 /** The program as several sessions, with what has no lowering left to jax-js. */
@@ -98,9 +107,11 @@ async function openSegmented(
     doc: `argument ${paths[i]}`,
   }));
   try {
+    const model = adapt({ name, doc: "", nodes: [], initializers: [], inputs, outputs: session.outputs });
     return {
       session: steps ? new StepwiseSession(session, steps) : session,
-      model: adapt({ name, doc: "", nodes: [], initializers: [], inputs, outputs: session.outputs }),
+      model,
+      standardModel: () => model,
       threads,
       fallbacks: [...new Set([...reasons.values()].map(({ what }) => what))],
     };
@@ -253,7 +264,7 @@ export class Executable {
           'fallback: "refuse" tells already when it is compiled.',
       );
     }
-    return encodeModel(this.opened.model);
+    return encodeModel(this.opened.standardModel());
   }
 
   busy(): ProgramError {

@@ -1,6 +1,6 @@
 import type { Attribute, OnnxDType } from "../onnx/model.js";
 import type { Graph, Value } from "./graph.js";
-import { broadcastTo, type Factor, product, refine, sizes } from "./view.js";
+import { broadcastTo, type Factor, product, refine, sizes, type View } from "./view.js";
 
 export { cast } from "./cast.js";
 
@@ -139,6 +139,7 @@ export function add(graph: Graph, a: Value, b: Value, shape: readonly number[], 
   const [s, t] = [a.scale ?? 1, b.scale ?? 1];
   const combine = (op: "Add" | "Sub", x: Value, y: Value) =>
     elementwise(graph, op, [unscaled(x), unscaled(y)], shape, dtype);
+  if (a.name === b.name && isSame(a.view, b.view) && isSafeScale(s + t)) return rescaled(a, s + t);
   if (s === t) return rescaled(combine("Add", a, b), s);
   if (s === -t) return s > 0 ? rescaled(combine("Sub", a, b), s) : rescaled(combine("Sub", b, a), t);
   if (t === -1) return combine("Sub", graph.settle(a), b);
@@ -148,6 +149,16 @@ export function add(graph: Graph, a: Value, b: Value, shape: readonly number[], 
   const free = graph.maker(a.name)?.op === "MatMul";
   if (s === 1 || free || !isSafeScale(t / s)) return combine("Add", graph.settle(a), graph.settle(b));
   return rescaled(combine("Add", a, graph.settle(rescaled(b, t / s))), s);
+}
+
+/** Whether two views of one tensor show the same. */
+function isSame(a: View, b: View): boolean {
+  const places = (view: View) =>
+    JSON.stringify([
+      sizes(view.physical),
+      view.axes.map((axis) => axis.map((factor) => [factor.size, view.physical.indexOf(factor)])),
+    ]);
+  return places(a) === places(b);
 }
 
 /** The product of two values: a scale where one is a constant, a quotient where jax-js wrote `a * (1 / b)`. */

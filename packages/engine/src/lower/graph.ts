@@ -86,6 +86,17 @@ export class Graph {
     const { scale = 1, ...rest } = value;
     if (scale === 1) return rest;
     const dims = this.shapeOf(value.name);
+    const maker = this.maker(value.name);
+    if (maker?.op === "Mul") {
+      // Of a product with something small, scale that.
+      const size = (name: string) => product(this.shapeOf(name));
+      const small = maker.inputs.findIndex((input) => 8 * size(input) <= product(dims));
+      if (small >= 0) {
+        const part = { ...rest, name: maker.inputs[small], scale };
+        const inputs = maker.inputs.with(small, this.settle(part).name);
+        return { ...rest, name: this.node("Mul", inputs, [dims])[0] };
+      }
+    }
     const [scaled] =
       scale === -1
         ? this.node("Neg", [value.name], [dims])
@@ -104,12 +115,13 @@ export class Graph {
     inputs: readonly string[],
     outputShapes: readonly (readonly number[])[],
     attributes: Readonly<Record<string, Attribute>> = {},
+    domain?: string,
   ): string[] {
-    const key = `${op} ${inputs.join()} ${JSON.stringify(attributes)} ${JSON.stringify(outputShapes)}`;
+    const key = `${domain ?? ""} ${op} ${inputs.join()} ${JSON.stringify(attributes)} ${JSON.stringify(outputShapes)}`;
     const same = this.known.get(key);
     if (same) return same;
     const outputs = outputShapes.map(() => `v${this.count++}`);
-    const node = { op, inputs, outputs, attributes };
+    const node = { op, inputs, outputs, attributes, ...(domain ? { domain } : {}) };
     this.nodes.push(node);
     for (const [i, output] of outputs.entries()) {
       this.shapes.set(output, outputShapes[i]);

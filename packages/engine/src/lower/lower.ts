@@ -2,12 +2,14 @@ import { UnsupportedPrimitiveError } from "../errors.js";
 import { halfBits } from "../float16.js";
 import type { OnnxDType } from "../onnx/model.js";
 import type { Atom, Equation, Traced } from "../trace.js";
+import { convolutionRule } from "./convolution.js";
 import { recogniseCumulative } from "./cumulative.js";
 import { lowerEmpty } from "./empty.js";
 import { fuse } from "./fuse/fuse.js";
 import { fusedRules } from "./fuse/rules.js";
 import { Graph, type Value } from "./graph.js";
 import { layoutCosts } from "./layout.js";
+import { poolingRules } from "./pooling.js";
 import { type Rule, scaleAware, through } from "./rule.js";
 import { commonRules, productRule } from "./rules.js";
 import { mergeNeighbours, product } from "./view.js";
@@ -21,8 +23,12 @@ export interface Lowered {
   multiplyAdds: number;
 }
 
-/** Lowers a traced program to an ONNX graph. Throws UnsupportedPrimitiveError for what has no lowering. */
-export function lower(traced: Pick<Traced, "jaxpr" | "constants">): Lowered {
+/**
+ * Lowers a traced program to an ONNX graph. Throws UnsupportedPrimitiveError for what has no lowering.
+ *
+ * @param channelBlock see `convolutionRule`; 1 gives a graph of standard operators
+ */
+export function lower(traced: Pick<Traced, "jaxpr" | "constants">, channelBlock = 1): Lowered {
   const graph = new Graph();
   const values = new Map<Atom, Value>();
   const { constants } = traced;
@@ -44,7 +50,13 @@ export function lower(traced: Pick<Traced, "jaxpr" | "constants">): Lowered {
     return graph.scalar(dtypeOf(atom), Number(atom.value));
   };
 
-  const rules = { ...commonRules, ...fusedRules, dot: productRule(layoutCosts(jaxpr)) };
+  const rules = {
+    ...commonRules,
+    ...fusedRules,
+    dot: productRule(layoutCosts(jaxpr)),
+    conv: convolutionRule(channelBlock),
+    ...poolingRules(commonRules.reduce),
+  };
   for (const equation of jaxpr.eqns) {
     const found: Rule | undefined = rules[equation.primitive as keyof typeof rules];
     if (!found) throw new UnsupportedPrimitiveError(equation.primitive);
@@ -84,7 +96,11 @@ const computesInHalf = ({ primitive, inputs, outBinders }: Equation): boolean =>
   !nonArithmetic.has(primitive) && [...inputs, ...outBinders].some(({ aval }) => aval.dtype === "float16");
 
 function multiplyAdds(equations: readonly Equation[]): number {
-  return equations.reduce((total, { primitive, inputs, outBinders }) => {
+  return equations.reduce((total, { primitive, inputs, params, outBinders }) => {
+    if (primitive === "conv") {
+      const summed = inputs[1].aval.shape.slice((params.vmapDims as number) + 1);
+      return total + product(outBinders[0].aval.shape) * product(summed);
+    }
     if (primitive !== "dot") return total;
     return (
       total + product(outBinders[0].aval.shape) * Math.max(...inputs.map((x) => x.aval.shape.at(-1) ?? 1))
@@ -101,6 +117,12 @@ function asBytes({ data }: { data: ArrayBufferView }, dtype: OnnxDType): ArrayBu
 }
 
 /** The primitives that have a lowering. */
-export const loweredPrimitives: readonly string[] = [...Object.keys(commonRules), "dot"].filter(
+export const loweredPrimitives: readonly string[] = [
+  ...Object.keys(commonRules),
+  "dot",
+  "conv",
+  "pool",
+  "pool_transpose",
+].filter(
   (primitive) => primitive !== "cumulative", // this module's own
 );

@@ -39,7 +39,7 @@ export function reduce(graph: Graph, operand: Value, op: string, axes: readonly 
   const kept = physical.filter((factor) => !gone.has(factor));
   const view = { physical: kept, axes: keptAxes };
 
-  let name = operand.name;
+  let { name } = operand;
   if (kept.length < physical.length) {
     const runs = runsOf(physical, (factor) => gone.has(factor));
     if (runs.length > 3) {
@@ -53,7 +53,15 @@ export function reduce(graph: Graph, operand: Value, op: string, axes: readonly 
     }
     const dims = runs.map((run) => product(sizes(run.factors)));
     const reduced = runs.flatMap((run, i) => (run.flag ? [i] : []));
-    if (
+    const dots = op === "Add" && runs.at(-1)?.flag ? rowProducts(graph, name, dims.at(-1) as number) : null;
+    if (dots !== null) {
+      const left = reduced.slice(0, -1);
+      name = graph.reshape(dots, dims.slice(0, -1));
+      if (left.length > 0) {
+        const shape = dims.filter((_, i) => !runs[i].flag);
+        [name] = graph.node(operator, [name, graph.integers(left)], [shape], { keepdims: 0 });
+      }
+    } else if (
       operator === "ReduceSum" &&
       operand.dtype === "float32" &&
       runs.length === 2 &&
@@ -109,6 +117,28 @@ function integerProduct(graph: Graph, operand: Value, axes: readonly number[]): 
 function sumOfRows(graph: Graph, name: string, [rows, columns]: readonly number[]): string {
   const ones = graph.node("Expand", [graph.scalar("float32", 1).name, graph.integers([rows])], [[rows]])[0];
   return graph.node("MatMul", [ones, name], [[columns]])[0];
+}
+
+/** A row must be this long for its product to be faster than a multiplication and a sum. */
+const SHORTEST_ROW = 256;
+
+/**
+ * The sums of the rows of a product of two tensors, as products of rows with columns: so the product is not written
+ * to memory to be read again. Null where the tensor is none, or has few elements in a row.
+ */
+function rowProducts(graph: Graph, name: string, length: number): string | null {
+  let maker = graph.maker(name);
+  if (maker?.op === "Reshape") maker = graph.maker(maker.inputs[0]);
+  if (maker?.op !== "Mul" || length < SHORTEST_ROW) return null;
+  const count = product(graph.shapeOf(name));
+  if (maker.inputs.some((input) => product(graph.shapeOf(input)) !== count)) return null;
+  const [a, b] = maker.inputs;
+  const rows = count / length;
+  // Written as a transpose, which ONNX Runtime folds: it is slow with columns of one number.
+  const second = graph.reshape(b, [rows, 1, length]);
+  const [columns] = graph.node("Transpose", [second], [[rows, length, 1]], { perm: [0, 2, 1] });
+  const [dots] = graph.node("MatMul", [graph.reshape(a, [rows, 1, length]), columns], [[rows, 1, 1]]);
+  return dots;
 }
 
 function runsOf(factors: readonly Factor[], test: (factor: Factor) => boolean) {

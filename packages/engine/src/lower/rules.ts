@@ -7,7 +7,7 @@ import { add, cast, elementwise, isSafeScale, multiply, rescaled, unscaled } fro
 import { emptyValue } from "./empty.js";
 import { fourier } from "./fourier.js";
 import { functionRules } from "./functions.js";
-import type { Value } from "./graph.js";
+import type { Graph, Value } from "./graph.js";
 import { type GatherParameters, gather, type ScatterParameters, scatter } from "./indexing.js";
 import type { LayoutCost } from "./layout.js";
 import { cholesky, lu, triangularSolve } from "./linear-algebra.js";
@@ -45,6 +45,8 @@ const compare: Rule = (graph, operands, equation) => {
 
 const where: Rule = (graph, [condition, yes, no], equation) => {
   const dtype = dtypeOut(equation);
+  const kept = rectifierGradient(graph, condition, yes, no);
+  if (kept) return [elementwise(graph, "Mul", kept, shapeOut(equation), dtype)];
   // ONNX Runtime has no Where of these two.
   const chosen = dtype === "bool" ? "uint8" : dtype === "uint32" ? "int32" : dtype;
   const operands = [condition, ...[yes, no].map((value) => cast(graph, cast(graph, value, dtype), chosen))];
@@ -56,6 +58,25 @@ const reduction: Rule = aware((graph, operands, equation) => {
   const rule: Rule = (_, [operand]) => [reduce(graph, operand, op, equation.params.axis as number[])];
   return applyRule(op === "Add" ? linear(rule) : rule, graph, operands, equation);
 });
+
+/**
+ * `where(x < y, 0, gradient)` beside `max(x, y)`, the gradient of ReLU, as a product of the gradient and a mask:
+ * ONNX Runtime's Where takes three times as long. Only there, because 0 times infinity is not 0.
+ */
+function rectifierGradient(graph: Graph, condition: Value, yes: Value, no: Value): [Value, Value] | null {
+  const test = graph.maker(condition.name);
+  if (test?.op !== "Less" || graph.knownScalar(yes) !== 0 || no.dtype !== "float32") return null;
+  const [x, bound] = test.inputs.map((name) => ({ ...no, name }));
+  if (graph.knownScalar(bound) !== 0) return null;
+  const operands = test.inputs.join();
+  if (!graph.nodes.some(({ op, inputs }) => op === "Max" && inputs.join() === operands)) return null;
+  // 0 below zero, 1 from there on, in one pass; a cast of the condition takes twice as long.
+  const [mask] = graph.node("HardSigmoid", [x.name], [graph.shapeOf(x.name)], {
+    alpha: { float: 3e38 },
+    beta: { float: 1 },
+  });
+  return [{ ...condition, dtype: "float32", name: graph.reshape(mask, graph.shapeOf(condition.name)) }, no];
+}
 
 const reshape: Rule = linear((graph, [operand], { params }) => {
   const shape = params.shape as number[];

@@ -37,6 +37,8 @@ export type Attribute =
 
 export interface OnnxNode {
   op: string;
+  /** Whose operator it is; ONNX's own where it is left out. */
+  domain?: string;
   inputs: readonly string[];
   outputs: readonly string[];
   attributes: Readonly<Record<string, Attribute>>;
@@ -81,6 +83,13 @@ export const opsetOf = ({ nodes }: Pick<OnnxGraph, "nodes">): number =>
     const inner = Object.values(attributes).map((value) => (isGraph(value) ? opsetOf(value.graph) : 0));
     return Math.max(version, newerOperators[op] ?? 0, ...inner);
   }, OPSET);
+
+/** Whose operators a graph has beside ONNX's own, here or in an inner graph. */
+const domainsOf = ({ nodes }: Pick<OnnxGraph, "nodes">): string[] =>
+  nodes.flatMap(({ domain, attributes }) => [
+    ...(domain ? [domain] : []),
+    ...Object.values(attributes).flatMap((value) => (isGraph(value) ? domainsOf(value.graph) : [])),
+  ]);
 
 const isGraph = (value: Attribute): value is { readonly graph: OnnxGraph } =>
   typeof value === "object" && "graph" in value;
@@ -137,6 +146,7 @@ function writeGraph(graph: Writer, { name, nodes, initializers, inputs, outputs 
       for (const name of node.inputs) text(inner, 1, name);
       for (const name of node.outputs) text(inner, 2, name);
       text(inner, 4, node.op);
+      if (node.domain) text(inner, 7, node.domain);
       for (const [name, value] of Object.entries(node.attributes)) {
         message(inner, 5, (attribute) => writeAttribute(attribute, name, value));
       }
@@ -166,5 +176,11 @@ export function encodeModel(model: OnnxModel): Uint8Array {
     text(opset, 1, "");
     integer(opset, 2, opsetOf(model));
   });
+  for (const domain of new Set(domainsOf(model))) {
+    message(writer, 8, (opset) => {
+      text(opset, 1, domain);
+      integer(opset, 2, 1);
+    });
+  }
   return writer.finish();
 }
