@@ -17,6 +17,7 @@ import {
   type MapTree,
   type Tensor,
   type TensorData,
+  zeros,
 } from "./tensor.js";
 
 export type { CompileOptions };
@@ -124,9 +125,8 @@ async function keepingCarry<Carry, Inputs extends readonly unknown[], Result>(
     return repeated(model);
   });
 
-  const allocate = (leaves: readonly Tensor[]) => leaves.map((leaf) => toOrt(copyOf(leaf)));
-  let current = allocate(first);
-  let spare = allocate(first);
+  let current = first.map((leaf) => toOrt(copyOf(leaf)));
+  let spare = first.map((leaf) => toOrt(zeros(leaf.shape, leaf.dtype)));
   let running = false;
   return {
     threads: program.threads,

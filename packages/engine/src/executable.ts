@@ -5,6 +5,7 @@ import { ProgramError, UnsupportedPrimitiveError } from "./errors.js";
 import { type Lowered, lower } from "./lower/lower.js";
 import { finish } from "./onnx/finish.js";
 import { encodeModel, type OnnxModel, type OnnxPort } from "./onnx/model.js";
+import { type CacheOption, createSession } from "./session.js";
 import { flattenTree, leavesInOrderOf, namedLeaves, Tensor, type TensorData } from "./tensor.js";
 import { describe, trace } from "./trace.js";
 
@@ -22,6 +23,11 @@ export interface CompileOptions {
   outputNames?: readonly string[];
   /** The same bits in every run and with every number of threads. Default: true. */
   deterministic?: boolean;
+  /**
+   * Folder where the optimized form of larger programs is kept, so that the next process starts sooner; `false` keeps
+   * nothing. Default: `compiled` in `OUTGROW_HOME`, or in the platform's folder for caches.
+   */
+  cache?: CacheOption;
 }
 
 export type TracedFunction = (...args: never[]) => unknown;
@@ -71,14 +77,19 @@ export class Executable {
     const model = adapt(finish(name, lowered, paths, options.outputNames ?? []));
     const parallel = lowered.multiplyAdds >= SINGLE_THREAD_BELOW;
     const threads = options.threads ?? (parallel ? availableParallelism() : 1);
-    const session = await sessionOn(options.device ?? "cpu", name, encodeModel(model), {
+    const device = options.device ?? "cpu";
+    const sessionOptions: ort.InferenceSession.SessionOptions = {
+      executionProviders: [device],
       intraOpNumThreads: threads,
       interOpNumThreads: 1,
       graphOptimizationLevel: "all",
       // Memory planned ahead spares a small program 4 microseconds a run, and costs a large one a third more memory.
       enableMemPattern: !parallel,
       extra: { session: { use_deterministic_compute: options.deterministic === false ? "0" : "1" } },
-    });
+    };
+    const session = await (device === "cpu"
+      ? createSession(model, sessionOptions, options.cache)
+      : sessionOn(device, name, encodeModel(model), sessionOptions));
     return new Executable(
       name,
       model,
