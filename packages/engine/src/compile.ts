@@ -8,6 +8,7 @@ import {
   type TracedFunction,
   toOrt,
 } from "./executable.js";
+import { FiniteCheck } from "./finite.js";
 import type { OnnxModel, OnnxPort } from "./onnx/model.js";
 import { overSteps } from "./onnx/scan.js";
 import {
@@ -19,16 +20,19 @@ import {
   type TensorData,
   zeros,
 } from "./tensor.js";
+import { type NewShapesOptions, Variants } from "./variants.js";
 
-export type { CompileOptions };
+export type { CompileOptions, NewShapesOptions };
 
 interface ProgramBase {
   /** Threads that a run uses. */
   readonly threads: number;
   /** The program as an ONNX file of standard operators, with named and documented inputs and outputs. */
   toOnnx(): Uint8Array;
-  /** Frees the session. Using the program afterwards throws ProgramError. */
+  /** Frees the session once the runs that began before have ended; doing it twice is harmless. Using the program afterwards throws ProgramError. */
   dispose(): Promise<void>;
+  /** The same as `dispose`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>;
 }
 
 /** A compiled function of tensors. */
@@ -55,19 +59,32 @@ type OutsideAll<Args extends readonly unknown[]> = { [K in keyof Args]: Outside<
  * Compiles a jax-js function for ONNX Runtime. `fn` may use each array as often as it likes: reference counts are
  * not its concern. Only shapes and types of `exampleArgs` (trees of Tensors) matter.
  *
+ * @throws TracingError where jax-js refuses what `fn` does, e.g. for shapes that do not fit
  * @throws UnsupportedPrimitiveError where `fn` uses what has no lowering
  */
 export async function compile<Args extends readonly unknown[], Result>(
   fn: (...args: Args) => Result,
   exampleArgs: OutsideAll<Args>,
-  options: CompileOptions = {},
+  options: CompileOptions & NewShapesOptions = {},
 ): Promise<Program<OutsideAll<Args>, Outside<Result>>> {
-  const program = await Executable.create(fn as TracedFunction, exampleArgs, options);
+  const create = (args: readonly unknown[]) => Executable.create(fn as TracedFunction, args, options);
+  const program = await create(exampleArgs);
+  const variants = new Variants(program, create, options);
+  const finite = options.checkFinite ? new FiniteCheck(program.name) : undefined;
+  const dispose = () => variants.dispose();
   return {
     threads: program.threads,
-    run: async (...args) => program.rebuild(await program.execute(program.feeds(args, 0))) as Outside<Result>,
+    async run(...args) {
+      const found = variants.for(args);
+      // A run begins at once where nothing is to be compiled, so that a dispose() right after it waits for it.
+      const fitting = found instanceof Promise ? await found : found;
+      const result = fitting.rebuild(await fitting.execute(fitting.feeds(args, 0)));
+      finite?.check(result);
+      return result as Outside<Result>;
+    },
     toOnnx: () => program.toOnnx(),
-    dispose: () => program.dispose(),
+    dispose,
+    [Symbol.asyncDispose]: dispose,
   };
 }
 
@@ -109,7 +126,7 @@ async function keepingCarry<Carry, Inputs extends readonly unknown[], Result>(
   fn: TracedFunction,
   args: readonly unknown[],
   options: CompileOptions,
-  repeated: (model: OnnxModel) => OnnxModel = (model) => model,
+  repeated?: (model: OnnxModel) => OnnxModel,
 ): Promise<CarryProgram<Carry, Inputs, Result>> {
   const name = options.name ?? (fn.name || "program");
   const step = (carry: unknown, ...inputs: unknown[]) => {
@@ -122,12 +139,13 @@ async function keepingCarry<Carry, Inputs extends readonly unknown[], Result>(
   const [first, rebuildCarry] = flattenTree<Tensor>(args[0]);
   const program = await Executable.create(step, args, { ...options, name }, (model) => {
     checkCarry(model, first.length);
-    return repeated(model);
+    return repeated ? repeated(model) : model;
   });
 
   let current = first.map((leaf) => toOrt(copyOf(leaf)));
   let spare = first.map((leaf) => toOrt(zeros(leaf.shape, leaf.dtype)));
   let running = false;
+  const finite = options.checkFinite ? new FiniteCheck(program.name, repeated !== undefined) : undefined;
   return {
     threads: program.threads,
     async run(...inputs) {
@@ -141,6 +159,7 @@ async function keepingCarry<Carry, Inputs extends readonly unknown[], Result>(
         const results = await program.execute(feeds, spare);
         [current, spare] = [spare, current];
         const [, result] = program.rebuild(results) as [unknown, unknown];
+        finite?.check(result);
         return result as Result;
       } finally {
         running = false;
@@ -156,6 +175,7 @@ async function keepingCarry<Carry, Inputs extends readonly unknown[], Result>(
     },
     toOnnx: () => program.toOnnx(),
     dispose: () => program.dispose(),
+    [Symbol.asyncDispose]: () => program.dispose(),
   };
 }
 

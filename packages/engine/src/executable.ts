@@ -1,13 +1,15 @@
 import { availableParallelism } from "node:os";
 import * as ort from "onnxruntime-node";
+import { lowerProgram, traceProgram } from "./checked-trace.js";
 import { type Device, sessionOn } from "./devices.js";
-import { ProgramError, UnsupportedPrimitiveError } from "./errors.js";
-import { type Lowered, lower } from "./lower/lower.js";
+import { ProgramError } from "./errors.js";
+import { warnOfLargeConstants } from "./large-constants.js";
+import type { Lowered } from "./lower/lower.js";
 import { finish } from "./onnx/finish.js";
 import { encodeModel, type OnnxModel, type OnnxPort } from "./onnx/model.js";
 import { type CacheOption, createSession } from "./session.js";
 import { flattenTree, leavesInOrderOf, namedLeaves, Tensor, type TensorData } from "./tensor.js";
-import { describe, trace } from "./trace.js";
+import { describe } from "./trace.js";
 
 export interface CompileOptions {
   /** Name in errors and in the ONNX file. Default: the function's name. */
@@ -28,12 +30,20 @@ export interface CompileOptions {
    * nothing. Default: `compiled` in `OUTGROW_HOME`, or in the platform's folder for caches.
    */
   cache?: CacheOption;
+  /**
+   * Refuse results with numbers that are not finite: the run then throws NonFiniteError, which tells the step and the
+   * output. Of a step only the result is looked at, not the carry. Default: false.
+   */
+  checkFinite?: boolean;
 }
 
 export type TracedFunction = (...args: never[]) => unknown;
 
 /** Programs with fewer multiply-and-adds than this run on one thread: a 40-256-256-64 MLP step (35 million) takes as long on two. */
 const SINGLE_THREAD_BELOW = 100e6;
+
+const OTHER_SHAPES =
+  ' With `onNewShapes: "recompile"` compile() makes a function for each shape that it meets.';
 
 /** A traced function as a session of ONNX Runtime, with checks of what it is given. */
 export class Executable {
@@ -63,14 +73,9 @@ export class Executable {
     adapt: (model: OnnxModel) => OnnxModel = (model) => model,
   ): Promise<Executable> {
     const name = options.name ?? (fn.name || "program");
-    let lowered: Lowered;
-    const traced = await trace(fn, args);
-    try {
-      lowered = lower(traced);
-    } catch (error) {
-      if (error instanceof UnsupportedPrimitiveError) throw new UnsupportedPrimitiveError(error.what, name);
-      throw error;
-    }
+    const traced = await traceProgram(name, fn, args);
+    const lowered = await lowerProgram(name, fn, args, traced);
+    warnOfLargeConstants(name, traced.constants);
     const paths = namedLeaves(args as never, (node): node is never => node instanceof Tensor).map(
       ([path]) => path,
     );
@@ -113,6 +118,30 @@ export class Executable {
 
   /** The leaves of the arguments with indices from `first` to before `end`, in the order of the inputs; checked. */
   leaves(args: readonly unknown[], first: number, end: number): Tensor[] {
+    const [leaves, offset] = this.inOrder(args, first, end);
+    const lengths = new Map<string, number>();
+    leaves.forEach((leaf, i) => {
+      this.checkLeaf(leaf, offset + i, lengths);
+    });
+    return leaves as Tensor[];
+  }
+
+  /**
+   * The shapes of arguments that differ from those that it was compiled for in shapes alone, as a key; undefined for
+   * the shapes that it was compiled for and for what no compilation could mend.
+   */
+  otherShapes(args: readonly unknown[]): string | undefined {
+    const [leaves] = this.inOrder(args, 0, this.argumentTrees.length);
+    const types = this.inputTypes;
+    const isOfType = (leaf: unknown, i: number): leaf is Tensor =>
+      leaf instanceof Tensor && leaf.dtype === types[i].dtype;
+    if (!leaves.every(isOfType)) return undefined;
+    const shapes = leaves.map(({ shape }) => shape.join());
+    return shapes.some((shape, i) => shape !== types[i].shape.join()) ? shapes.join(";") : undefined;
+  }
+
+  /** The leaves of some of the arguments in the order of the inputs, and the index of the first input. */
+  private inOrder(args: readonly unknown[], first: number, end: number): [unknown[], number] {
     const number = (list: readonly unknown[]) => Object.fromEntries(list.map((arg, i) => [first + i, arg]));
     const trees = number(this.argumentTrees.slice(first, end));
     const [paths] = flattenTree<string>(trees);
@@ -121,11 +150,7 @@ export class Executable {
       const what = problem === "missing" ? "is missing" : "is not one that it was compiled for";
       return new ProgramError(`Argument ${path} of "${this.name}" ${what}.`);
     });
-    const lengths = new Map<string, number>();
-    leaves.forEach((leaf, i) => {
-      this.checkLeaf(leaf, offset + i, lengths);
-    });
-    return leaves as Tensor[];
+    return [leaves, offset];
   }
 
   /** `lengths` are those that the arguments before this one gave to axes of no fixed length. */
@@ -150,13 +175,13 @@ export class Executable {
       .map(([name, size]) => `, ${name} = ${size}`);
     throw new ProgramError(
       `Argument ${this.inputPaths[index]} of "${this.name}" must be ${dtype}[${shape}]${known.join("")}, as it was ` +
-        `compiled for; given: ${given}.`,
+        `compiled for; given: ${given}.${leaf instanceof Tensor && leaf.dtype === dtype ? OTHER_SHAPES : ""}`,
     );
   }
 
   /** Runs the session. The first outputs are written into `into`; the others are newly allocated. */
   async execute(feeds: Record<string, ort.Tensor>, into: readonly ort.Tensor[] = []): Promise<Tensor[]> {
-    if (!this.session) throw new ProgramError(`The program "${this.name}" was used after dispose().`);
+    if (!this.session) throw this.afterDispose();
     const fetches: Record<string, ort.Tensor | null> = {};
     this.outputs.forEach((output, i) => {
       fetches[output.name] = into[i] ?? null;
@@ -172,6 +197,10 @@ export class Executable {
 
   busy(): ProgramError {
     return new ProgramError(`A step of "${this.name}" is still running; await it first.`);
+  }
+
+  afterDispose(): ProgramError {
+    return new ProgramError(`The program "${this.name}" was used after dispose().`);
   }
 
   async dispose(): Promise<void> {

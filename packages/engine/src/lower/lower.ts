@@ -21,8 +21,11 @@ export interface Lowered {
   multiplyAdds: number;
 }
 
-/** Lowers a traced program to an ONNX graph. Throws UnsupportedPrimitiveError for what has no lowering. */
-export function lower(traced: Traced): Lowered {
+/**
+ * Lowers a traced program to an ONNX graph. Throws UnsupportedPrimitiveError for what has no lowering; `progress` then
+ * holds the equation that it came to.
+ */
+export function lower(traced: Traced, progress: { equation?: Equation } = {}): Lowered {
   const graph = new Graph();
   const values = new Map<Atom, Value>();
   const { constants } = traced;
@@ -46,6 +49,7 @@ export function lower(traced: Traced): Lowered {
 
   const rules = { ...commonRules, ...fusedRules, dot: productRule(layoutCosts(jaxpr)) };
   for (const equation of jaxpr.eqns) {
+    progress.equation = equation;
     const found: Rule | undefined = rules[equation.primitive as keyof typeof rules];
     if (!found) throw new UnsupportedPrimitiveError(equation.primitive);
     const empty = lowerEmpty(graph, equation.inputs.map(read), equation);
