@@ -9,7 +9,13 @@ export {
   type Program,
 } from "./compile.js";
 export { type Device, devices } from "./devices.js";
-export { MissingDeviceError, NonFiniteError, ProgramError, TracingError, UnsupportedPrimitiveError } from "./errors.js";
+export {
+  MissingDeviceError,
+  NonFiniteError,
+  ProgramError,
+  TracingError,
+  UnsupportedPrimitiveError,
+} from "./errors.js";
 export { halfBits, halfValues } from "./float16.js";
 export { loweredPrimitives } from "./lower/lower.js";
 export {
