@@ -33,7 +33,7 @@ async function bitsOfRun(options: CompileOptions, rate = 0.1): Promise<string> {
   const program = await compileStep(stepAt(rate), [carry(), x], options);
   const losses: Tensor[] = [];
   for (let i = 0; i < 5; i++) losses.push((await program.run(x)) as unknown as Tensor);
-  const tensors = [...losses, ...(program.carry() as unknown as Tensor[])];
+  const tensors = [...losses, ...((await program.carry()) as unknown as Tensor[])];
   await program.dispose();
   return contentKey(
     ...tensors.map(({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength)),
