@@ -17,5 +17,7 @@ export default defineConfig({
     testTimeout: 60_000,
     pool: "forks",
     maxWorkers: 2,
+    // What programs keep between processes stays in this folder.
+    env: { OUTGROW_HOME: fileURLToPath(new URL("./node_modules/.cache/outgrow", import.meta.url)) },
   },
 });

@@ -9,6 +9,7 @@ import {
   toOrt,
 } from "./executable.js";
 import type { Steps } from "./fallback/stepwise-session.js";
+import { FiniteCheck } from "./finite.js";
 import type { OnnxModel, OnnxPort } from "./onnx/model.js";
 import { overSteps } from "./onnx/scan.js";
 import {
@@ -18,9 +19,11 @@ import {
   type MapTree,
   type Tensor,
   type TensorData,
+  zeros,
 } from "./tensor.js";
+import { type NewShapesOptions, Variants } from "./variants.js";
 
-export type { CompileOptions };
+export type { CompileOptions, NewShapesOptions };
 
 interface ProgramBase {
   /** Threads that a run uses. */
@@ -32,8 +35,10 @@ interface ProgramBase {
    * ProgramError where some of it runs on jax-js.
    */
   toOnnx(): Uint8Array;
-  /** Frees the session. Using the program afterwards throws ProgramError. */
+  /** Frees the session once the runs that began before have ended; doing it twice is harmless. Using the program afterwards throws ProgramError. */
   dispose(): Promise<void>;
+  /** The same as `dispose`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>;
 }
 
 /** A compiled function of tensors. */
@@ -61,20 +66,33 @@ type OutsideAll<Args extends readonly unknown[]> = { [K in keyof Args]: Outside<
  * not its concern. Only shapes and types of `exampleArgs` (trees of Tensors) matter. What ONNX Runtime cannot do runs
  * on jax-js.
  *
+ * @throws TracingError where jax-js refuses what `fn` does, e.g. for shapes that do not fit
  * @throws UnsupportedPrimitiveError where `fn` uses what has no lowering and `options.fallback` is "refuse"
  */
 export async function compile<Args extends readonly unknown[], Result>(
   fn: (...args: Args) => Result,
   exampleArgs: OutsideAll<Args>,
-  options: CompileOptions = {},
+  options: CompileOptions & NewShapesOptions = {},
 ): Promise<Program<OutsideAll<Args>, Outside<Result>>> {
-  const program = await Executable.create(fn as TracedFunction, exampleArgs, options);
+  const create = (args: readonly unknown[]) => Executable.create(fn as TracedFunction, args, options);
+  const program = await create(exampleArgs);
+  const variants = new Variants(program, create, options);
+  const finite = options.checkFinite ? new FiniteCheck(program.name) : undefined;
+  const dispose = () => variants.dispose();
   return {
     threads: program.threads,
     fallbacks: program.fallbacks,
-    run: async (...args) => program.rebuild(await program.execute(program.feeds(args, 0))) as Outside<Result>,
+    async run(...args) {
+      const found = variants.for(args);
+      // A run begins at once where nothing is to be compiled, so that a dispose() right after it waits for it.
+      const fitting = found instanceof Promise ? await found : found;
+      const result = fitting.rebuild(await fitting.execute(fitting.feeds(args, 0)));
+      finite?.check(result);
+      return result as Outside<Result>;
+    },
     toOnnx: () => program.toOnnx(),
-    dispose: () => program.dispose(),
+    dispose,
+    [Symbol.asyncDispose]: dispose,
   };
 }
 
@@ -131,10 +149,10 @@ async function keepingCarry<Carry, Inputs extends readonly unknown[], Result>(
   };
   const program = await Executable.create(step, args, { ...options, name }, adapt, steps);
 
-  const allocate = (leaves: readonly Tensor[]) => leaves.map((leaf) => toOrt(copyOf(leaf)));
-  let current = allocate(first);
-  let spare = allocate(first);
+  let current = first.map((leaf) => toOrt(copyOf(leaf)));
+  let spare = first.map((leaf) => toOrt(zeros(leaf.shape, leaf.dtype)));
   let running = false;
+  const finite = options.checkFinite ? new FiniteCheck(program.name, steps !== undefined) : undefined;
   return {
     threads: program.threads,
     fallbacks: program.fallbacks,
@@ -149,6 +167,7 @@ async function keepingCarry<Carry, Inputs extends readonly unknown[], Result>(
         const results = await program.execute(feeds, spare);
         [current, spare] = [spare, current];
         const [, result] = program.rebuild(results) as [unknown, unknown];
+        finite?.check(result);
         return result as Result;
       } finally {
         running = false;
@@ -164,6 +183,7 @@ async function keepingCarry<Carry, Inputs extends readonly unknown[], Result>(
     },
     toOnnx: () => program.toOnnx(),
     dispose: () => program.dispose(),
+    [Symbol.asyncDispose]: () => program.dispose(),
   };
 }
 

@@ -1,16 +1,15 @@
-import { availableParallelism } from "node:os";
 import * as ort from "onnxruntime-node";
-import { channelBlock } from "./channel-block.js";
-import { type Device, sessionOn } from "./devices.js";
-import { ProgramError, UnsupportedPrimitiveError } from "./errors.js";
-import { SegmentedSession, type Session } from "./fallback/segmented-session.js";
-import { unlowered } from "./fallback/segments.js";
-import { type Steps, StepwiseSession } from "./fallback/stepwise-session.js";
-import { type Lowered, lower } from "./lower/lower.js";
-import { finish } from "./onnx/finish.js";
-import { encodeModel, type OnnxModel, type OnnxPort } from "./onnx/model.js";
+import { traceProgram } from "./checked-trace.js";
+import type { Device } from "./devices.js";
+import { ProgramError } from "./errors.js";
+import type { Session } from "./fallback/segmented-session.js";
+import type { Steps } from "./fallback/stepwise-session.js";
+import { warnOfLargeConstants } from "./large-constants.js";
+import { encodeModel, type OnnxModel } from "./onnx/model.js";
+import { type Opened, openProgram } from "./open.js";
+import type { CacheOption } from "./session.js";
 import { flattenTree, leavesInOrderOf, namedLeaves, Tensor, type TensorData } from "./tensor.js";
-import { describe, type Traced, trace } from "./trace.js";
+import { describe } from "./trace.js";
 
 export interface CompileOptions {
   /** Name in errors and in the ONNX file. Default: the function's name. */
@@ -31,114 +30,24 @@ export interface CompileOptions {
    * Each change from one to the other costs about 30 microseconds a run. Default: "jax-js".
    */
   fallback?: "jax-js" | "refuse";
+  /** Keep the memory of a run for the next one, on the CPU. Default: true. */
+  arena?: boolean;
+  /**
+   * Folder where the optimized form of larger programs is kept, so that the next process starts sooner; `false` keeps
+   * nothing. Default: `compiled` in `OUTGROW_HOME`, or in the platform's folder for caches.
+   */
+  cache?: CacheOption;
+  /**
+   * Refuse results with numbers that are not finite: the run then throws NonFiniteError, which tells the step and the
+   * output. Of a step only the result is looked at, not the carry. Default: false.
+   */
+  checkFinite?: boolean;
 }
 
 export type TracedFunction = (...args: never[]) => unknown;
 
-/** Programs with fewer multiply-and-adds than this run on one thread: a 40-256-256-64 MLP step (35 million) takes as long on two. */
-const SINGLE_THREAD_BELOW = 100e6;
-
-interface Opened {
-  session: Session;
-  /** The whole program; without its nodes where a part of it runs on jax-js. */
-  model: OnnxModel;
-  /** The same in standard operators only, for a file. */
-  standardModel: () => OnnxModel;
-  threads: number;
-  fallbacks: readonly string[];
-}
-
-/** The program as one session; undefined where something in it has no lowering and may run on jax-js. */
-async function openLowered(
-  name: string,
-  traced: Traced,
-  paths: readonly string[],
-  options: CompileOptions,
-  adapt: (model: OnnxModel) => OnnxModel,
-): Promise<Opened | undefined> {
-  // On other devices, and in the ONNX file, convolutions are the standard operator.
-  const onCpu = (options.device ?? "cpu") === "cpu";
-  const convolves = traced.jaxpr.eqns.some(({ primitive }) => primitive === "conv");
-  const block = onCpu && convolves ? await channelBlock() : 1;
-  let lowered: Lowered;
-  try {
-    lowered = lower(traced, block);
-  } catch (error) {
-    if (!(error instanceof UnsupportedPrimitiveError)) throw error;
-    if (options.fallback === "refuse") throw new UnsupportedPrimitiveError(error.what, name);
-    return undefined;
-  }
-  const modelOf = (graph: Lowered) => adapt(finish(name, graph, paths, options.outputNames ?? []));
-  const model = modelOf(lowered);
-  const standardModel = () => (block === 1 ? model : modelOf(lower(traced)));
-  return { ...(await createSession(name, model, lowered, options)), model, standardModel, fallbacks: [] };
-}
-
-/** The program as several sessions, with what has no lowering left to jax-js. */
-async function openSegmented(
-  name: string,
-  traced: Traced,
-  paths: readonly string[],
-  options: CompileOptions,
-  adapt: (model: OnnxModel) => OnnxModel,
-  steps: Steps | undefined,
-): Promise<Opened> {
-  const reasons = unlowered(traced.jaxpr);
-  let threads = 1;
-  const session = await SegmentedSession.create(
-    traced,
-    (equation) => !reasons.has(equation),
-    async (lowered) => {
-      const model = finish(
-        name,
-        lowered,
-        lowered.inputs.map(() => ""),
-        [],
-      );
-      const part = await createSession(name, model, lowered, options);
-      threads = Math.max(threads, part.threads);
-      return part.session;
-    },
-  );
-  const inputs = traced.inputs.map(({ dtype, shape }, i) => ({
-    name: `in${i}`,
-    dtype: dtype as OnnxPort["dtype"],
-    shape,
-    doc: `argument ${paths[i]}`,
-  }));
-  try {
-    const model = adapt({ name, doc: "", nodes: [], initializers: [], inputs, outputs: session.outputs });
-    return {
-      session: steps ? new StepwiseSession(session, steps) : session,
-      model,
-      standardModel: () => model,
-      threads,
-      fallbacks: [...new Set([...reasons.values()].map(({ what }) => what))],
-    };
-  } catch (error) {
-    await session.release();
-    throw error;
-  }
-}
-
-async function createSession(
-  name: string,
-  model: OnnxModel,
-  { multiplyAdds }: Lowered,
-  options: CompileOptions,
-): Promise<{ session: Session; threads: number }> {
-  const parallel = multiplyAdds >= SINGLE_THREAD_BELOW;
-  const threads = options.threads ?? (parallel ? availableParallelism() : 1);
-  const session = await sessionOn(options.device ?? "cpu", name, encodeModel(model), {
-    intraOpNumThreads: threads,
-    interOpNumThreads: 1,
-    graphOptimizationLevel: "all",
-    // Memory planned ahead spares a small program 4 microseconds a run, and costs a large one a third more memory.
-    enableMemPattern: !parallel,
-    extra: { session: { use_deterministic_compute: options.deterministic === false ? "0" : "1" } },
-  });
-  return { session, threads };
-}
+const OTHER_SHAPES =
+  ' With `onNewShapes: "recompile"` compile() makes a function for each shape that it meets.';
 
 /** A traced function as a session of ONNX Runtime, with checks of what it is given. */
 export class Executable {
@@ -165,13 +74,12 @@ export class Executable {
     steps?: Steps,
   ): Promise<Executable> {
     const name = options.name ?? (fn.name || "program");
-    const traced = await trace(fn, args);
+    const traced = await traceProgram(name, fn, args);
+    warnOfLargeConstants(name, traced.constants);
     const paths = namedLeaves(args as never, (node): node is never => node instanceof Tensor).map(
       ([path]) => path,
     );
-    const opened =
-      (await openLowered(name, traced, paths, options, adapt)) ??
-      (await openSegmented(name, traced, paths, options, adapt, steps));
+    const opened = await openProgram({ name, fn, args, traced, paths, options, adapt, steps });
     return new Executable(
       name,
       opened,
@@ -202,6 +110,30 @@ export class Executable {
 
   /** The leaves of the arguments with indices from `first` to before `end`, in the order of the inputs; checked. */
   leaves(args: readonly unknown[], first: number, end: number): Tensor[] {
+    const [leaves, offset] = this.inOrder(args, first, end);
+    const lengths = new Map<string, number>();
+    leaves.forEach((leaf, i) => {
+      this.checkLeaf(leaf, offset + i, lengths);
+    });
+    return leaves as Tensor[];
+  }
+
+  /**
+   * The shapes of arguments that differ from those that it was compiled for in shapes alone, as a key; undefined for
+   * the shapes that it was compiled for and for what no compilation could mend.
+   */
+  otherShapes(args: readonly unknown[]): string | undefined {
+    const [leaves] = this.inOrder(args, 0, this.argumentTrees.length);
+    const types = this.opened.model.inputs;
+    const isOfType = (leaf: unknown, i: number): leaf is Tensor =>
+      leaf instanceof Tensor && leaf.dtype === types[i].dtype;
+    if (!leaves.every(isOfType)) return undefined;
+    const shapes = leaves.map(({ shape }) => shape.join());
+    return shapes.some((shape, i) => shape !== types[i].shape.join()) ? shapes.join(";") : undefined;
+  }
+
+  /** The leaves of some of the arguments in the order of the inputs, and the index of the first input. */
+  private inOrder(args: readonly unknown[], first: number, end: number): [unknown[], number] {
     const number = (list: readonly unknown[]) => Object.fromEntries(list.map((arg, i) => [first + i, arg]));
     const trees = number(this.argumentTrees.slice(first, end));
     const [paths] = flattenTree<string>(trees);
@@ -210,11 +142,7 @@ export class Executable {
       const what = problem === "missing" ? "is missing" : "is not one that it was compiled for";
       return new ProgramError(`Argument ${path} of "${this.name}" ${what}.`);
     });
-    const lengths = new Map<string, number>();
-    leaves.forEach((leaf, i) => {
-      this.checkLeaf(leaf, offset + i, lengths);
-    });
-    return leaves as Tensor[];
+    return [leaves, offset];
   }
 
   /** `lengths` are those that the arguments before this one gave to axes of no fixed length. */
@@ -239,13 +167,13 @@ export class Executable {
       .map(([name, size]) => `, ${name} = ${size}`);
     throw new ProgramError(
       `Argument ${this.inputPaths[index]} of "${this.name}" must be ${dtype}[${shape}]${known.join("")}, as it was ` +
-        `compiled for; given: ${given}.`,
+        `compiled for; given: ${given}.${leaf instanceof Tensor && leaf.dtype === dtype ? OTHER_SHAPES : ""}`,
     );
   }
 
   /** Runs the session. The first outputs are written into `into`; the others are newly allocated. */
   async execute(feeds: Record<string, ort.Tensor>, into: readonly ort.Tensor[] = []): Promise<Tensor[]> {
-    if (!this.session) throw new ProgramError(`The program "${this.name}" was used after dispose().`);
+    if (!this.session) throw this.afterDispose();
     const fetches: Record<string, ort.Tensor | null> = {};
     const { outputs } = this.opened.model;
     outputs.forEach((output, i) => {
@@ -269,6 +197,10 @@ export class Executable {
 
   busy(): ProgramError {
     return new ProgramError(`A step of "${this.name}" is still running; await it first.`);
+  }
+
+  afterDispose(): ProgramError {
+    return new ProgramError(`The program "${this.name}" was used after dispose().`);
   }
 
   async dispose(): Promise<void> {

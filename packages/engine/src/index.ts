@@ -4,11 +4,18 @@ export {
   compile,
   compileStep,
   compileSteps,
+  type NewShapesOptions,
   type Outside,
   type Program,
 } from "./compile.js";
 export { type Device, devices } from "./devices.js";
-export { MissingDeviceError, ProgramError, UnsupportedPrimitiveError } from "./errors.js";
+export {
+  MissingDeviceError,
+  NonFiniteError,
+  ProgramError,
+  TracingError,
+  UnsupportedPrimitiveError,
+} from "./errors.js";
 export { halfBits, halfValues } from "./float16.js";
 export { loweredPrimitives } from "./lower/lower.js";
 export {

@@ -11,6 +11,7 @@ import * as engine from "./index.js";
 import { OPSET } from "./onnx/model.js";
 import { type DType, zeros } from "./tensor.js";
 import { buildEngine } from "./testing/built.js";
+import type { NewShapesOptions } from "./variants.js";
 
 const folder = fileURLToPath(new URL("..", import.meta.url));
 const readme = readFileSync(join(folder, "README.md"), "utf8");
@@ -70,13 +71,18 @@ describe("the README", () => {
 
   it("has every device, option, element type and error", async () => {
     expect(firstNames("Devices")).toEqual([...knownDevices]);
-    const options: Record<keyof CompileOptions, true> = {
+    const options: Record<keyof (CompileOptions & NewShapesOptions), true> = {
       name: true,
       device: true,
       threads: true,
       outputNames: true,
       deterministic: true,
       fallback: true,
+      arena: true,
+      cache: true,
+      checkFinite: true,
+      onNewShapes: true,
+      maxVariants: true,
     };
     expect(firstNames("Options")).toEqual(Object.keys(options));
     const types: Record<DType, true> = {

@@ -2,6 +2,7 @@ import * as jax from "@jax-js/jax";
 import { withCorrections } from "./corrections.js";
 import { withFloat16Array } from "./float16-array.js";
 import { flattenTree, Tensor } from "./tensor.js";
+import { freeingNewArrays } from "./traced-arrays.js";
 
 /**
  * The parts of jax-js's traced programs that lowering reads. jax-js exports the classes but not these members' types;
@@ -84,15 +85,18 @@ export async function trace(
     jaxpr: { jaxpr: Jaxpr & { flatten(): { simplify(): Jaxpr } }; consts: jax.Array[] };
     treedef: jax.JsTreeDef;
   };
-  const { jaxpr: closed, treedef } = withFloat16Array(() =>
-    withCorrections(() => withoutReferenceCounts(() => makeJaxpr(fn)(...types))),
+  const [{ jaxpr: closed, treedef }, sharing] = withFloat16Array(() =>
+    withCorrections(() => freeingNewArrays(() => withoutReferenceCounts(() => makeJaxpr(fn)(...types)))),
   );
   const constants = await Promise.all(
     closed.consts.map(async (array) => ({
       dtype: array.dtype as string,
       shape: array.shape,
       // Float16 as float32: Node has no array for it before version 24.
-      data: await (array.dtype === "float16" ? array.ref.astype(jax.DType.Float32) : array.ref).data(),
+      data: await (array.dtype === "float16"
+        ? sharing(array).astype(jax.DType.Float32)
+        : sharing(array)
+      ).data(),
     })),
   );
   const jaxpr = closed.jaxpr.flatten().simplify();
@@ -156,23 +160,42 @@ let counted: Counted[] | undefined;
  */
 export function withoutReferenceCounts<Result>(body: () => Result): Result {
   counted ??= countedPrototypes();
+  // Where jax-js reads a literal's value it makes and frees a copy of it: that is counted as ever.
+  let counting = false;
+  const { dataSync } = jax.Array.prototype;
   const saved = counted.map((prototype) => ({
     prototype,
     ref: Object.getOwnPropertyDescriptor(prototype, "ref") as PropertyDescriptor,
     dispose: Object.getOwnPropertyDescriptor(prototype, "dispose") as PropertyDescriptor,
   }));
-  for (const { prototype } of saved) {
+  for (const { prototype, ref, dispose } of saved) {
     Object.defineProperty(prototype, "ref", {
       configurable: true,
       get(this: unknown) {
-        return this;
+        return counting ? ref.get?.call(this) : this;
       },
     });
-    Object.defineProperty(prototype, "dispose", { configurable: true, writable: true, value: () => {} });
+    Object.defineProperty(prototype, "dispose", {
+      configurable: true,
+      writable: true,
+      value(this: unknown) {
+        if (counting) dispose.value.call(this);
+      },
+    });
   }
+  jax.Array.prototype.dataSync = function () {
+    if (counting) return dataSync.call(this);
+    counting = true;
+    try {
+      return dataSync.call(this.ref);
+    } finally {
+      counting = false;
+    }
+  };
   try {
     return body();
   } finally {
+    jax.Array.prototype.dataSync = dataSync;
     for (const { prototype, ref, dispose } of saved) {
       Object.defineProperty(prototype, "ref", ref);
       Object.defineProperty(prototype, "dispose", dispose);

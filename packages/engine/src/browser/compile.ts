@@ -1,11 +1,12 @@
 import type { CarryProgram, CompileOptions, Outside, Program } from "../compile.js";
 import { noStepInputs, ProgramError } from "../errors.js";
 import type { TracedFunction } from "../executable.js";
+import { FiniteCheck } from "../finite.js";
 import { flattenTree, isBranch, leavesInOrderOf, Tensor } from "../tensor.js";
 import { JaxProgram } from "./jax-program.js";
 
 // A browser gets this module in place of ../compile.ts (package.json, "browser"): the same functions, on jax-js's own
-// backends. ONNX Runtime's options `threads` and `deterministic` have no meaning here.
+// backends. ONNX Runtime's options `threads`, `arena`, `deterministic` and `cache` have no meaning here; a program runs on the shapes that it was compiled for.
 
 export type { CarryProgram, CompileOptions, Outside, Program };
 
@@ -18,13 +19,18 @@ export async function compile<Args extends readonly unknown[], Result>(
   options: CompileOptions = {},
 ): Promise<Program<OutsideAll<Args>, Outside<Result>>> {
   const program = await JaxProgram.create(fn as TracedFunction, exampleArgs, options);
+  const finite = options.checkFinite ? new FiniteCheck(program.name) : undefined;
   return {
     threads: program.threads,
     fallbacks: [],
-    run: async (...args) =>
-      program.rebuild(await program.call(program.signature.leaves(args))) as Outside<Result>,
+    async run(...args) {
+      const result = program.rebuild(await program.call(program.signature.leaves(args)));
+      finite?.check(result);
+      return result as Outside<Result>;
+    },
     toOnnx: () => program.toOnnx(),
     dispose: () => program.dispose(),
+    [Symbol.asyncDispose]: () => program.dispose(),
   };
 }
 
@@ -47,6 +53,7 @@ export async function compileStep<Carry, Inputs extends readonly unknown[], Resu
   const [first, rebuildCarry] = flattenTree<Tensor>(args[0]);
   program.signature.checkCarry(first);
   const held = program.hold(first);
+  const finite = options.checkFinite ? new FiniteCheck(name) : undefined;
   let running = false;
   const busy = () => new ProgramError(`A step of "${name}" is still running; await it first.`);
   return {
@@ -58,6 +65,7 @@ export async function compileStep<Carry, Inputs extends readonly unknown[], Resu
       try {
         const leaves = program.signature.leaves(inputs, 1);
         const [, result] = program.rebuild(await held.step(leaves)) as [unknown, unknown];
+        finite?.check(result);
         return result as Outside<Result>;
       } finally {
         running = false;
@@ -70,6 +78,7 @@ export async function compileStep<Carry, Inputs extends readonly unknown[], Resu
     },
     toOnnx: () => program.toOnnx(),
     dispose: () => program.dispose(),
+    [Symbol.asyncDispose]: () => program.dispose(),
   };
 }
 

@@ -24,11 +24,16 @@ export interface Lowered {
 }
 
 /**
- * Lowers a traced program to an ONNX graph. Throws UnsupportedPrimitiveError for what has no lowering.
+ * Lowers a traced program to an ONNX graph. Throws UnsupportedPrimitiveError for what has no lowering; `progress` then
+ * holds the equation that it came to.
  *
  * @param channelBlock see `convolutionRule`; 1 gives a graph of standard operators
  */
-export function lower(traced: Pick<Traced, "jaxpr" | "constants">, channelBlock = 1): Lowered {
+export function lower(
+  traced: Pick<Traced, "jaxpr" | "constants">,
+  channelBlock = 1,
+  progress: { equation?: Equation } = {},
+): Lowered {
   const graph = new Graph();
   const values = new Map<Atom, Value>();
   const { constants } = traced;
@@ -58,6 +63,7 @@ export function lower(traced: Pick<Traced, "jaxpr" | "constants">, channelBlock 
     ...poolingRules(commonRules.reduce),
   };
   for (const equation of jaxpr.eqns) {
+    progress.equation = equation;
     const found: Rule | undefined = rules[equation.primitive as keyof typeof rules];
     if (!found) throw new UnsupportedPrimitiveError(equation.primitive);
     const empty = lowerEmpty(graph, equation.inputs.map(read), equation);

@@ -20,7 +20,7 @@ export const pointwise =
   };
 
 /** Rules that take operands whose scale is still to be multiplied in. */
-export const scaleAware = new Set<Rule>();
+export const scaleAware = new WeakSet<Rule>();
 export const aware = (rule: Rule): Rule => {
   scaleAware.add(rule);
   return rule;
