@@ -15,9 +15,9 @@ beforeAll(() => {
 
 /** Collects garbage until finalizers have run too. */
 async function settle(): Promise<NodeJS.MemoryUsage> {
-  for (let i = 0; i < 3; i++) {
+  for (let i = 0; i < 8; i++) {
     collect();
-    await new Promise((resolve) => setImmediate(resolve));
+    await new Promise((resolve) => setTimeout(resolve, 20));
   }
   return process.memoryUsage();
 }

@@ -9,7 +9,7 @@ import { Tensor } from "./tensor.js";
 
 const { numpy: np, nn } = jax;
 
-const LAYERS = 8;
+const LAYERS = 16;
 const floats = (shape: readonly number[], scale = 1) =>
   new Tensor(
     Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => scale * Math.sin(1.7 * i + 1)),
