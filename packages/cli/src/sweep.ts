@@ -125,7 +125,7 @@ async function dryRun(sweep: Sweep, { json, workers = 1 }: SweepOptions, signal:
   for (const run of sweep.runs) {
     signal.throwIfAborted();
     const experiment = experiments.find(({ name }) => name === run.system);
-    if (experiment) plans.push(await planRun(experiment, run.config, { home: lab.home, signal }));
+    if (experiment) plans.push(await planRun(experiment, run, { home: lab.home, signal }));
   }
   const plan = await planSweep(plans, lab.home, (await listCache(lab.home)).entries);
   await lab.close();

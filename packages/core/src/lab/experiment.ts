@@ -13,6 +13,11 @@ export interface ExperimentContext {
   lab: Lab;
   progress: Progress;
   signal: AbortSignal;
+  /**
+   * Seeds of runs that differ from this one in nothing else, its own among them. Small trainings of them all may be one
+   * batched training, in a stage that these runs share.
+   */
+  seedsTogether?: readonly number[];
 }
 
 /** Work with a configuration that ends in a table: what `outgrow sweep` runs many times. */

@@ -3,8 +3,10 @@ import { Tensor } from "@outgrow/engine";
 import {
   applyMlp,
   type Backbone,
+  type Columns,
   compileRows,
   createTrainer,
+  type FitManyOptions,
   type FitOptions,
   initMlp,
   type LatentFeaturesWorld,
@@ -47,20 +49,16 @@ export function randomBackbone(world: LatentFeaturesWorld, width: number, random
   return asBackbone(`${rungName(width)} random`, { hidden }, width);
 }
 
-/** Regresses the world's auxiliary targets, never a task, by mean squared error. */
-export async function pretrain(
-  world: LatentFeaturesWorld,
-  { width, samples, epochs }: Rung,
-  random: Random,
-  fit: Pick<FitOptions, "onStep" | "signal" | "checkpoint"> = {},
-): Promise<Backbone> {
+function auxiliaryData(world: LatentFeaturesWorld, samples: number, random: Random) {
   const { latents, inputs } = world.inputs(samples, random.stream("inputs"));
-  const columns = {
+  return {
     x: new Tensor(inputs, [samples, world.config.inputSize]),
     targets: new Tensor(world.auxiliaryTargets(latents), [samples, world.config.auxiliarySize]),
   };
-  const params = initMlp(config(world.config, width), random.stream("init"));
-  const trainer = await createTrainer<MlpParams<Tensor>, MlpParams<JaxArray>>({
+}
+
+const pretrainer = (width: number, params: MlpParams<Tensor>, columns: Columns) =>
+  createTrainer<MlpParams<Tensor>, MlpParams<JaxArray>>({
     name: `pretraining ${rungName(width)}`,
     params,
     columns,
@@ -70,11 +68,40 @@ export async function pretrain(
       return error.mul(error).mean();
     },
   });
+
+/** Regresses the world's auxiliary targets, never a task, by mean squared error. */
+export async function pretrain(
+  world: LatentFeaturesWorld,
+  { width, samples, epochs }: Rung,
+  random: Random,
+  fit: Pick<FitOptions, "onStep" | "signal" | "checkpoint"> = {},
+): Promise<Backbone> {
+  const columns = auxiliaryData(world, samples, random);
+  const params = initMlp(config(world.config, width), random.stream("init"));
+  const trainer = await pretrainer(width, params, columns);
   const { learningRate } = pretraining;
   const result = await trainer
     .fit(params, columns, { epochs, learningRate, random: random.stream("order"), ...fit })
     .finally(() => trainer.dispose());
   return asBackbone(rungName(width), { hidden: result.params.hidden }, width);
+}
+
+/** As {@link pretrain}, of one world for each stream of random numbers, as one batched training. */
+export async function pretrainTogether(
+  worlds: readonly LatentFeaturesWorld[],
+  { width, samples, epochs }: Rung,
+  randoms: readonly Random[],
+  fit: Pick<FitManyOptions, "onStep" | "signal"> = {},
+): Promise<Backbone[]> {
+  const columns = worlds.map((world, i) => auxiliaryData(world, samples, randoms[i]));
+  const params = worlds.map((world, i) => initMlp(config(world.config, width), randoms[i].stream("init")));
+  const trainer = await pretrainer(width, params[0], columns[0]);
+  const { learningRate } = pretraining;
+  const orders = randoms.map((random) => random.stream("order"));
+  const results = await trainer
+    .fitMany(params, columns, { epochs, learningRate, randoms: orders, ...fit })
+    .finally(() => trainer.dispose());
+  return results.map((result) => asBackbone(rungName(width), { hidden: result.params.hidden }, width));
 }
 
 /** A backbone from its name and its body, as they were saved. */

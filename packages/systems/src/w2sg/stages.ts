@@ -25,7 +25,7 @@ import {
 } from "outgrow";
 import { z } from "zod";
 import { count } from "./fields.js";
-import { extractFeatures, pretrain, randomBackbone, restoreBackbone } from "./ladder.js";
+import { extractFeatures, pretrain, pretrainTogether, randomBackbone, restoreBackbone } from "./ladder.js";
 import { type Participant, type Recipe, type Truth, Workshop } from "./method.js";
 
 export const rungSchema = z.strictObject({ width: count, samples: count, epochs: count });
@@ -77,6 +77,41 @@ export const pretrainStage = defineStage({
       },
     });
     await writeBackbone(folder, backbone);
+  },
+});
+
+/** A rung of the ladder, pretrained at once on worlds that differ in their seed alone. */
+export const pretrainTogetherStage = defineStage({
+  name: "w2sg/pretrain-together",
+  version: 1,
+  code: import.meta.url,
+  config: worldSchema
+    .omit({ seed: true })
+    .extend({ seeds: z.array(z.int().min(0)).min(2), rung: rungSchema }),
+  inputs: {},
+  async run({ config: { seeds, ...config }, folder, signal, progress }) {
+    const randoms = seeds.map((seed) => worldRandom({ seed, index: config.index }));
+    const worlds = randoms.map((random) => latentFeatures.generate(config.world, random.stream("world")));
+    const { rung } = config;
+    const streams = randoms.map((random) => random.stream("pretrain", rung.width));
+    const backbones = await pretrainTogether(worlds, rung, streams, {
+      signal,
+      onStep: ({ step, totalSteps }) => progress(step / totalSteps),
+    });
+    for (const [i, backbone] of backbones.entries())
+      await writeBackbone(folder, backbone, `${seeds[i]}.safetensors`);
+  },
+});
+
+/** The model of one seed, out of those that were pretrained together. */
+export const oneOfTogetherStage = defineStage({
+  name: "w2sg/one-of-together",
+  version: 1,
+  code: import.meta.url,
+  config: z.strictObject({ seed: z.int().min(0) }),
+  inputs: { together: fromStage },
+  async run({ config: { seed }, inputs, folder }) {
+    await writeFile(join(folder, backboneFile), await inputs.together.read(`${seed}.safetensors`));
   },
 });
 
@@ -157,9 +192,9 @@ export const studentStage = defineStage({
 const worldRandom = ({ seed, index }: { seed: number; index: number }): Random =>
   createRandom(seed).stream("world", index);
 
-const writeBackbone = (folder: string, backbone: Backbone) =>
+const writeBackbone = (folder: string, backbone: Backbone, file = backboneFile) =>
   writeFile(
-    join(folder, backboneFile),
+    join(folder, file),
     encodeSafetensors(Object.fromEntries(namedTensors(backbone.body as object)), { name: backbone.name }),
   );
 

@@ -297,3 +297,20 @@ describe("linear probes on the factor world", () => {
     expect(ofFlips).toBeGreaterThan(ofWeak + 0.04);
   });
 });
+
+test("ladders that are pretrained together are those of single runs, up to rounding, and are computed once", async () => {
+  const events: StageEvent[] = [];
+  const lab = emptyLab({ onStage: (event) => events.push(event) });
+  const { progress } = recorder();
+  const seeds = [3, 4];
+  const config = { ...tiny, worlds: 1, tasks: 1, modes: ["linear-probe" as const] };
+  for (const seed of seeds) {
+    const together = await runStudy({ ...config, seed }, { progress, lab, seedsTogether: seeds });
+    const alone = await runStudy({ ...config, seed }, { progress });
+    for (const [i, record] of together.entries()) {
+      expect(Math.abs(record.studentAccuracy - alone[i].studentAccuracy)).toBeLessThanOrEqual(0.04); // 2 of 50
+    }
+  }
+  const batches = events.filter(({ stage }) => stage === "w2sg/pretrain-together");
+  expect(batches.map(({ cached }) => cached)).toEqual([false, false, false, true, true, true]);
+});

@@ -20,7 +20,9 @@ import {
   ceilingStage,
   type Mode,
   modes,
+  oneOfTogetherStage,
   pretrainStage,
+  pretrainTogetherStage,
   readPredictions,
   rungSchema,
   studentStage,
@@ -84,6 +86,8 @@ export interface StudyOptions {
   /** Runs the stages. Threads have labs of their own with its options, and tell it what happens. */
   lab: Lab;
   signal?: AbortSignal;
+  /** See `ExperimentContext`: the ladders of these seeds are pretrained at once. Only with one world at a time. */
+  seedsTogether?: readonly number[];
   /** Worlds that run at the same time, each in a thread of its own. Default 1: all in the calling thread. */
   parallel?: number;
 }
@@ -108,7 +112,7 @@ export async function runStudy(
     for (let world = queue.shift(); world !== undefined; world = queue.shift()) {
       const run =
         parallel === 1
-          ? runWorld(config, world, { progress, signal, lab })
+          ? runWorld(config, world, { progress, signal, lab, seedsTogether: options.seedsTogether })
           : runWorldInThread({ config, world }, { progress, signal, lab });
       records[world] = await run.catch((error) => {
         failed.abort(error);
@@ -146,7 +150,12 @@ const taskWeight = (config: StudyConfig) =>
 export async function runWorld(
   config: StudyConfig,
   index: number,
-  { progress, signal, lab }: { progress: report.Progress; signal: AbortSignal; lab: Lab },
+  {
+    progress,
+    signal,
+    lab,
+    seedsTogether: seeds,
+  }: Pick<StudyOptions, "progress" | "lab" | "seedsTogether"> & { signal: AbortSignal },
 ): Promise<StudentRecord[]> {
   const { seed, world, supervisionSize, transferSize, testSize } = config;
   signal.throwIfAborted();
@@ -160,7 +169,13 @@ export async function runWorld(
     const share = work(rung) / total;
     const name = rungName(rung.width);
     const onProgress = (fraction: number) => stage.update(done + share * fraction, name);
-    const output = await lab.run(pretrainStage, { ...ofWorld, rung }, {}, { signal, onProgress });
+    const running = { signal, onProgress };
+    let output: StageOutput;
+    if (seeds && seeds.length > 1) {
+      const ofWorlds = { seeds: [...seeds], index, world, rung };
+      const together = await lab.run(pretrainTogetherStage, ofWorlds, {}, running);
+      output = await lab.run(oneOfTogetherStage, { seed }, { together }, { signal });
+    } else output = await lab.run(pretrainStage, { ...ofWorld, rung }, {}, running);
     reused &&= output.cached;
     ladder.push({ name, output });
     done += share;
@@ -223,25 +238,36 @@ async function runTask(
   const top = await train("ceiling", () =>
     lab.run(ceilingStage, config, { backbone: strong.output }, { signal }),
   );
-  const { test: ceiling, truth } = await readPredictions(top);
-  const records: TaskResult["records"] = [];
+  const trained: {
+    weak: Model;
+    student: Model;
+    role: string;
+    supervisor: StageOutput;
+    output: StageOutput;
+  }[] = [];
   for (const weak of supervisors) {
     const supervisor = await train(`${weak.name} learns from the truth`, () =>
       lab.run(supervisorStage, config, { backbone: weak.output }, { signal }),
     );
-    const { test: weakTest } = await readPredictions(supervisor);
     const learn = async (student: Model, method: string, role = method) => {
       const inputs = { backbone: student.output, supervisor };
       const output = await train(`${student.name} learns from ${weak.name}, ${role}`, () =>
         lab.run(studentStage, { ...config, method, weak: weak.name }, inputs, { signal }),
       );
-      const { test } = await readPredictions(output);
-      const compared = compare(truth as Int32Array, { weak: weakTest, student: test, ceiling });
-      records.push({ weak: weak.name, student: student.name, method: role, ...compared });
+      trained.push({ weak, student, role, supervisor, output });
     };
     for (const method of methods) await learn(strong, method);
     await learn(weak, "naive", "self-training");
     await learn(untrained, "naive", "random init");
+  }
+
+  // Nothing is read before all is trained, so that a sweep can be planned without training.
+  const { test: ceiling, truth } = await readPredictions(top);
+  const records: TaskResult["records"] = [];
+  for (const { weak, student, role, supervisor, output } of trained) {
+    const [labels, predictions] = [await readPredictions(supervisor), await readPredictions(output)];
+    const compared = compare(truth as Int32Array, { weak: labels.test, student: predictions.test, ceiling });
+    records.push({ weak: weak.name, student: student.name, method: role, ...compared });
   }
   return { records, reused: outputs.every(({ cached }) => cached) };
 }

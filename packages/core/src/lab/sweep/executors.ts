@@ -3,7 +3,7 @@ import { UserError } from "../../errors.js";
 import type { Experiment } from "../experiment.js";
 import type { Lab, StageEvent } from "../lab.js";
 import { ProcessPool, TaskFailure } from "./process-pool.js";
-import { performRun, type RunOutcome } from "./run-task.js";
+import { performRun, type RunOutcome, type RunTask, taskOf } from "./run-task.js";
 import type { Resources, SweepRun } from "./spec.js";
 
 export interface ExecuteOptions {
@@ -70,7 +70,7 @@ export function inProcesses({ script, resources, workers, env }: ProcessesOption
   return {
     place: size === 1 ? "1 process here" : `${size} processes here`,
     parallel: async () => size,
-    execute: ({ system, config }, options) => performInPool(pool, { system, config }, options, ATTEMPTS),
+    execute: (run, options) => performInPool(pool, taskOf(run), options, ATTEMPTS),
     close: async () => pool.close(),
   };
 }
@@ -93,7 +93,7 @@ export const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
 /** A run in one of a pool's processes. One that throws has failed; one whose process is lost is tried again. */
 export async function performInPool(
   pool: ProcessPool,
-  task: { system: string; config: Record<string, unknown> },
+  task: RunTask,
   { signal, onStart, onProgress }: Partial<ExecuteOptions>,
   attempts: number,
 ): Promise<RunOutcome> {

@@ -7,6 +7,7 @@ import { homeLayout } from "../home.js";
 import { Lab, type StageRunOptions } from "../lab.js";
 import { aboutName, StageOutput } from "../output.js";
 import type { Stage, StageInput } from "../stage.js";
+import type { SweepRun } from "./spec.js";
 
 /** A stage that a run needs. */
 export interface PlannedStage {
@@ -56,12 +57,12 @@ class PlanningLab extends Lab {
 /** The stages of a run, without computing any. */
 export async function planRun(
   experiment: Experiment,
-  config: Record<string, unknown>,
+  { config, seedsTogether }: Pick<SweepRun, "config" | "seedsTogether">,
   options: { home?: string; signal: AbortSignal },
 ): Promise<RunPlan> {
   const lab = new PlanningLab({ home: options.home, warn: () => {} });
   try {
-    await experiment.run(config, { lab, progress: silentProgress, signal: options.signal });
+    await experiment.run(config, { lab, progress: silentProgress, signal: options.signal, seedsTogether });
     return { stages: lab.stages, complete: true };
   } catch (error) {
     if (error instanceof NotComputed) return { stages: lab.stages, complete: false };

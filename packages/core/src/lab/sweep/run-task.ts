@@ -13,7 +13,16 @@ export interface RunTask {
   /** Name of the experiment. */
   system: string;
   config: Record<string, unknown>;
+  /** See {@link SweepRun.seedsTogether}. */
+  seedsTogether?: number[];
 }
+
+/** What is sent of a run of a sweep. */
+export const taskOf = ({ system, config, seedsTogether }: RunTask): RunTask => ({
+  system,
+  config,
+  seedsTogether,
+});
 
 /** How a run ended. */
 export type RunOutcome =
@@ -73,7 +82,12 @@ export async function performRun(
     const experiment = experiments.find(({ name }) => name === task.system);
     if (!experiment) throw new UserError(`there is no system "${task.system}" here`);
     const config = parseExperiment(experiment, task.config);
-    const rows = await experiment.run(config, { lab, progress: fractionOf(tell), signal });
+    const rows = await experiment.run(config, {
+      lab,
+      progress: fractionOf(tell),
+      signal,
+      seedsTogether: task.seedsTogether,
+    });
     const { system } = task;
     const { key, hash } = await lab.run(rowsStage, { system }, { config: given(config), rows: given(rows) });
     const seconds = (performance.now() - begun) / 1000;

@@ -42,6 +42,19 @@ describe("a sweep file", () => {
     });
   });
 
+  test("puts seeds of one configuration together, so many at once as it says", () => {
+    const { runs } = parse("system: toy\nseedsTogether: 2\ngrid: { seed: [5, 6, 7], epochs: [1, 2] }");
+    expect(runs.map(({ varied, seedsTogether }) => [varied.seed, varied.epochs, seedsTogether])).toEqual([
+      [5, 1, [5, 6]],
+      [5, 2, [5, 6]],
+      [6, 1, [5, 6]],
+      [6, 2, [5, 6]],
+      [7, 1, undefined],
+      [7, 2, undefined],
+    ]);
+    expect(parse("system: toy\ngrid: { seed: [5, 6] }").runs[0].seedsTogether).toBeUndefined();
+  });
+
   test("gives a run the same id whatever the order in which its fields are written", () => {
     const [a] = parse("system: toy\nconfig: { rows: 64, epochs: 3 }").runs;
     const [b] = parse("system: toy\nconfig: { epochs: 3 }\ngrid: { rows: [64] }").runs;

@@ -26,6 +26,11 @@ const sweepFile = z.strictObject({
   grid: z.record(z.string(), values).default({}),
   /** Each of these sets of fields, with every combination of the grid. */
   list: z.array(z.record(z.string(), z.unknown())).min(1).optional(),
+  /**
+   * Seeds of one configuration that small models are trained for at once, where a system can. It changes results by no
+   * more than float32 rounding, but it changes their bits.
+   */
+  seedsTogether: z.int().min(1).max(64).default(1),
   /** What one run needs. */
   resources: z
     .strictObject({
@@ -51,6 +56,8 @@ export interface SweepRun {
   id: string;
   /** Complete and checked: absent fields have their defaults. */
   config: Record<string, unknown>;
+  /** Seeds of runs that differ in nothing else and are trained together with this one; its own among them. */
+  seedsTogether?: number[];
   /** The fields that tell this run from the others of the sweep, by their paths. */
   varied: Record<string, unknown>;
 }
@@ -143,7 +150,32 @@ export function parseSweep(text: string, file: string, experiments: readonly Exp
     }
     seen.set(id, i);
   });
-  return { name: spec.name ?? nameOf(file), runs, resources: resourcesOf(spec.resources) };
+  return {
+    name: spec.name ?? nameOf(file),
+    runs: withCompanions(runs, spec.seedsTogether),
+    resources: resourcesOf(spec.resources),
+  };
+}
+
+/** The runs with the seeds of those that differ in their seed alone, at the most so many at once. */
+function withCompanions(runs: readonly SweepRun[], most: number): SweepRun[] {
+  if (most === 1) return [...runs];
+  const groups = new Map<string, SweepRun[]>();
+  for (const run of runs) {
+    const key = keyWithoutSeed(run);
+    groups.set(key, [...(groups.get(key) ?? []), run]);
+  }
+  return runs.map((run) => {
+    const seeds = (groups.get(keyWithoutSeed(run)) ?? []).map(({ config }) => config.seed as number);
+    const at = seeds.indexOf(run.config.seed as number);
+    const first = at - (at % most);
+    const seedsTogether = seeds.slice(first, first + most);
+    return seedsTogether.length > 1 ? { ...run, seedsTogether } : run;
+  });
+}
+
+function keyWithoutSeed({ system, config: { seed: _, ...rest } }: SweepRun): string {
+  return contentHash([system, rest]);
 }
 
 const nameOf = (file: string): string =>

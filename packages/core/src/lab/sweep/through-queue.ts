@@ -1,6 +1,7 @@
 /* Runs on many machines: the package's entry point "outgrow/queue", apart because the clients of Redis take time to load. */
 import { type Executor, gib } from "./executors.js";
 import { fits, type QueueSettings, RunQueue } from "./queue.js";
+import { taskOf } from "./run-task.js";
 import type { Resources } from "./spec.js";
 
 export { type QueueWorkerOptions, runWorker } from "./worker.js";
@@ -37,8 +38,7 @@ export async function throughQueue(
         0,
       );
     },
-    execute: ({ id, system, config }, options) =>
-      queue.run(`${sweep}-${id}`, { system, config }, resources, options),
+    execute: (run, options) => queue.run(`${sweep}-${run.id}`, taskOf(run), resources, options),
     close: () => queue.close(),
   };
 }
