@@ -8,10 +8,11 @@ import type { CompileOptions, TracedFunction } from "./executable.js";
 import { SegmentedSession, type Session } from "./fallback/segmented-session.js";
 import { unlowered } from "./fallback/segments.js";
 import { type Steps, StepwiseSession } from "./fallback/stepwise-session.js";
-import { type Lowered, lower } from "./lower/lower.js";
+import { type Lowered, lower, multiplyAdds } from "./lower/lower.js";
 import { finish } from "./onnx/finish.js";
 import { encodeModel, type OnnxModel, type OnnxPort } from "./onnx/model.js";
-import { createSession } from "./session.js";
+import { programKey } from "./program-key.js";
+import { KeptSession } from "./session.js";
 import type { Traced } from "./trace.js";
 
 /** What is compiled, and how. */
@@ -43,13 +44,32 @@ export async function openProgram(source: Source): Promise<Opened> {
   return (await openLowered(source)) ?? (await openSegmented(source));
 }
 
+/** Programs of fewer equations are lowered sooner than their key is found. */
+const KEPT_FROM_EQUATIONS = 100;
+
 /** The program as one session; undefined where something in it has no lowering and may run on jax-js. */
 async function openLowered(source: Source): Promise<Opened | undefined> {
-  const { name, fn, args, traced, paths, options, adapt } = source;
+  const { name, fn, args, traced, paths, options, adapt, steps } = source;
+  const { eqns } = traced.jaxpr;
   // On other devices, and in the ONNX file, convolutions are the standard operator.
   const onCpu = (options.device ?? "cpu") === "cpu";
-  const convolves = traced.jaxpr.eqns.some(({ primitive }) => primitive === "conv");
-  const block = onCpu && convolves ? await channelBlock() : 1;
+  const block = onCpu && eqns.some(({ primitive }) => primitive === "conv") ? await channelBlock() : 1;
+  const modelOf = (graph: Lowered) => adapt(finish(name, graph, paths, options.outputNames ?? []));
+  const sessionOptions = sessionOptionsFor(multiplyAdds(eqns), options);
+  const threads = sessionOptions.intraOpNumThreads as number;
+
+  const names = [name, paths, options.outputNames, steps, block];
+  const key = onCpu && eqns.length >= KEPT_FROM_EQUATIONS ? programKey(traced, names) : undefined;
+  const kept = key === undefined ? undefined : KeptSession.at(options.cache, key, sessionOptions);
+  const found = await kept?.open();
+  if (found) {
+    const { session, ports } = found;
+    const portsOnly: OnnxModel = { name, doc: "", nodes: [], initializers: [], ...ports };
+    // The ports of several steps are adapted already; else adapting checks them.
+    const model = steps ? portsOnly : adapt(portsOnly);
+    return { session, model, standardModel: () => modelOf(lower(traced)), threads, fallbacks: [] };
+  }
+
   let lowered: Lowered;
   try {
     lowered =
@@ -60,10 +80,12 @@ async function openLowered(source: Source): Promise<Opened | undefined> {
     if (!(error instanceof UnsupportedPrimitiveError) || options.fallback === "refuse") throw error;
     return undefined;
   }
-  const modelOf = (graph: Lowered) => adapt(finish(name, graph, paths, options.outputNames ?? []));
   const model = modelOf(lowered);
   const standardModel = () => (block === 1 ? model : modelOf(lower(traced)));
-  return { ...(await openSession(name, model, lowered, options)), model, standardModel, fallbacks: [] };
+  const session = await (kept
+    ? kept.create(model, encodeModel(model))
+    : openSession(name, model, options, sessionOptions));
+  return { session, model, standardModel, threads, fallbacks: [] };
 }
 
 /** The program as several sessions, with what has no lowering left to jax-js. */
@@ -75,9 +97,9 @@ async function openSegmented({ name, traced, paths, options, adapt, steps }: Sou
     (equation) => !reasons.has(equation),
     async (lowered) => {
       const places = lowered.inputs.map(() => "");
-      const part = await openSession(name, finish(name, lowered, places, []), lowered, options);
-      threads = Math.max(threads, part.threads);
-      return part.session;
+      const sessionOptions = sessionOptionsFor(lowered.multiplyAdds, options);
+      threads = Math.max(threads, sessionOptions.intraOpNumThreads as number);
+      return openSession(name, finish(name, lowered, places, []), options, sessionOptions);
     },
   );
   const inputs = traced.inputs.map(({ dtype, shape }, i) => ({
@@ -110,17 +132,14 @@ function mostThreads(): number {
   return Number.isSafeInteger(allowed) && allowed > 0 ? allowed : availableParallelism();
 }
 
-async function openSession(
-  name: string,
-  model: OnnxModel,
-  { multiplyAdds }: Lowered,
-  { device = "cpu", threads: wanted, arena = true, deterministic = true, cache }: CompileOptions,
-): Promise<{ session: Session; threads: number }> {
-  const parallel = multiplyAdds >= SINGLE_THREAD_BELOW;
-  const threads = wanted ?? (parallel ? mostThreads() : 1);
-  const options: ort.InferenceSession.SessionOptions = {
+function sessionOptionsFor(
+  operations: number,
+  { device = "cpu", threads, arena = true, deterministic = true }: CompileOptions,
+): ort.InferenceSession.SessionOptions {
+  const parallel = operations >= SINGLE_THREAD_BELOW;
+  return {
     executionProviders: [device],
-    intraOpNumThreads: threads,
+    intraOpNumThreads: threads ?? (parallel ? mostThreads() : 1),
     interOpNumThreads: 1,
     graphOptimizationLevel: "all",
     enableCpuMemArena: arena,
@@ -128,8 +147,11 @@ async function openSession(
     enableMemPattern: !parallel,
     extra: { session: { use_deterministic_compute: deterministic ? "1" : "0" } },
   };
-  const session = await (device === "cpu"
-    ? createSession(model, options, cache)
-    : sessionOn(device, name, encodeModel(model), options));
-  return { session, threads };
 }
+
+const openSession = (
+  name: string,
+  model: OnnxModel,
+  { device = "cpu" }: CompileOptions,
+  sessionOptions: ort.InferenceSession.SessionOptions,
+): Promise<Session> => sessionOn(device, name, encodeModel(model), sessionOptions);

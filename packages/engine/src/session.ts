@@ -5,87 +5,115 @@ import { arch, cpus, platform } from "node:os";
 import { join } from "node:path";
 import * as ort from "onnxruntime-node";
 import { cacheHome, contentKey, FileCache } from "./file-cache.js";
-import { encodeModel, type OnnxModel } from "./onnx/model.js";
+import type { OnnxModel, OnnxPort } from "./onnx/model.js";
 import { inOrderOf } from "./onnx/order.js";
 
 /** Where the optimized form of compiled programs is kept for the next start: a folder, or nowhere. */
 export type CacheOption = false | string;
 
-/** Changes with what this module does to a graph before it keeps it. */
-const FORMAT = "optimized graph, version 1";
+type SessionOptions = ort.InferenceSession.SessionOptions;
+
+/** What is kept of a program: the ports of its model, and the graph that ONNX Runtime made of it. */
+interface Kept {
+  ports: Ports;
+  graph: Uint8Array;
+}
+interface Ports {
+  inputs: readonly OnnxPort[];
+  outputs: readonly OnnxPort[];
+}
+
+/** Changes with what this module keeps of a program. */
+const FORMAT = "optimized graph, version 2";
 
 /** Sessions of fewer nodes are made within milliseconds; keeping them would take longer than it saves. */
-const CACHED_FROM_NODES = 200;
+const KEPT_FROM_NODES = 200;
 
 /**
- * A session of ONNX Runtime for a model. More than half of the time that this takes goes into optimizing the graph, so
- * the optimized graph is kept on disk under the hash of everything that it depends on: the model as it was given,
- * which holds each shape, type and constant; the options; ONNX Runtime's version; and the processor, since the graph
- * may hold operators for its instructions. It gives the same bits as the graph that was optimized in this process.
- *
- * The model itself is traced and lowered anew in each process. That gives the key, and no change of the program, of
- * jax-js or of the lowering can be missed.
+ * The place in a cache of one program. Lowering it and optimizing its graph take most of the time of a compilation, so
+ * the optimized graph is kept on disk under the hash of everything that it depends on: the traced program with its
+ * constants and the code that lowers it (`program`, see program-key.ts), the options, ONNX Runtime's version, and the
+ * processor, since the graph may hold operators for its instructions. It gives the same bits as the graph that was
+ * optimized in this process. The program itself is traced anew in each process: that gives the key.
  */
-export async function createSession(
-  model: OnnxModel,
-  options: ort.InferenceSession.SessionOptions,
-  cacheOption: CacheOption | undefined,
-): Promise<ort.InferenceSession> {
-  const bytes = encodeModel(model);
-  const cache = model.nodes.length >= CACHED_FROM_NODES ? cacheIn(cacheOption) : undefined;
-  if (!cache) return ort.InferenceSession.create(bytes, options);
-  const key = contentKey(FORMAT, bytes, JSON.stringify(options), onnxRuntimeVersion(), processor());
-  const optimized = await cache.read(key);
-  if (optimized) {
-    const session = await ort.InferenceSession.create(optimized, {
-      ...options,
+export class KeptSession {
+  private constructor(
+    private readonly cache: FileCache,
+    private readonly key: string,
+    private readonly options: SessionOptions,
+  ) {}
+
+  /** Undefined where nothing is to be kept. */
+  static at(
+    option: CacheOption | undefined,
+    program: string,
+    options: SessionOptions,
+  ): KeptSession | undefined {
+    const home = cacheHome();
+    const folder = option ?? (home === undefined ? false : join(home, "compiled"));
+    if (folder === false) return undefined;
+    const key = contentKey(FORMAT, program, JSON.stringify(options), onnxRuntimeVersion(), processor());
+    return new KeptSession(new FileCache(folder), key, options);
+  }
+
+  /** The session that was kept, and the ports of its model; undefined where there is none that may be used. */
+  async open(): Promise<{ session: ort.InferenceSession; ports: Ports } | undefined> {
+    const kept = decode(await this.cache.read(this.key));
+    if (!kept) return undefined;
+    const session = await ort.InferenceSession.create(kept.graph, {
+      ...this.options,
       graphOptimizationLevel: "disabled", // done already
     }).catch(() => undefined);
-    if (session && hasPorts(session, model)) return session;
+    if (session && hasPorts(session, kept.ports)) return { session, ports: kept.ports };
     await session?.release();
-    await cache.remove(key);
+    await this.cache.remove(this.key);
+    return undefined;
   }
-  return optimizeInto(cache, key, model, bytes, options);
+
+  /** Makes a session, and keeps the graph that ONNX Runtime made of the model where that can be written. */
+  async create(model: OnnxModel, bytes: Uint8Array): Promise<ort.InferenceSession> {
+    const path = model.nodes.length < KEPT_FROM_NODES ? undefined : await this.cache.aside();
+    if (path === undefined) return ort.InferenceSession.create(bytes, this.options);
+    try {
+      const session = await ort.InferenceSession.create(bytes, {
+        ...this.options,
+        optimizedModelFilePath: path,
+        logSeverityLevel: 3, // else it warns that the graph is for this machine only
+      });
+      const optimized = await readFile(path).catch(() => undefined);
+      if (optimized)
+        await this.cache.write(this.key, encode({ ports: model, graph: inOrderOf(model, optimized) }));
+      return session;
+    } catch {
+      // The disk may be full or read-only. If the model is at fault, this throws the same error again.
+      return ort.InferenceSession.create(bytes, this.options);
+    } finally {
+      await rm(path, { force: true }).catch(() => {});
+    }
+  }
 }
 
-function cacheIn(option: CacheOption | undefined): FileCache | undefined {
-  if (option === false) return undefined;
-  if (option !== undefined) return new FileCache(option);
-  const home = cacheHome();
-  return home === undefined ? undefined : new FileCache(join(home, "compiled"));
+/** The ports as a line of JSON, then the graph. */
+function encode({ ports: { inputs, outputs }, graph }: Kept): Uint8Array {
+  return Buffer.concat([Buffer.from(`${JSON.stringify({ inputs, outputs })}\n`), graph]);
 }
 
-/** Makes a session, and keeps the graph that ONNX Runtime made of the model where that can be written. */
-async function optimizeInto(
-  cache: FileCache,
-  key: string,
-  model: OnnxModel,
-  bytes: Uint8Array,
-  options: ort.InferenceSession.SessionOptions,
-): Promise<ort.InferenceSession> {
-  const path = await cache.aside();
-  if (path === undefined) return ort.InferenceSession.create(bytes, options);
+function decode(bytes: Uint8Array | undefined): Kept | undefined {
+  const end = bytes?.indexOf(0x0a) ?? -1;
+  if (!bytes || end < 0) return undefined;
   try {
-    const session = await ort.InferenceSession.create(bytes, {
-      ...options,
-      optimizedModelFilePath: path,
-      logSeverityLevel: 3, // else it warns that the graph is for this machine only
-    });
-    const optimized = await readFile(path).catch(() => undefined);
-    if (optimized) await cache.write(key, inOrderOf(model, optimized));
-    return session;
+    const ports = JSON.parse(Buffer.from(bytes.subarray(0, end)).toString("utf8")) as Ports;
+    if (!Array.isArray(ports.inputs) || !Array.isArray(ports.outputs)) return undefined;
+    return { ports, graph: bytes.subarray(end + 1) };
   } catch {
-    // The disk may be full or read-only. If the model is at fault, this throws the same error again.
-    return ort.InferenceSession.create(bytes, options);
-  } finally {
-    await rm(path, { force: true }).catch(() => {});
+    return undefined;
   }
 }
 
-function hasPorts(session: ort.InferenceSession, model: OnnxModel): boolean {
-  const same = (names: readonly string[], ports: OnnxModel["inputs"]) =>
+function hasPorts(session: ort.InferenceSession, { inputs, outputs }: Ports): boolean {
+  const same = (names: readonly string[], ports: readonly OnnxPort[]) =>
     names.length === ports.length && ports.every((port, i) => names[i] === port.name);
-  return same(session.inputNames, model.inputs) && same(session.outputNames, model.outputs);
+  return same(session.inputNames, inputs) && same(session.outputNames, outputs);
 }
 
 let knownVersion: string | undefined;

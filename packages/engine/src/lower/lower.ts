@@ -101,7 +101,8 @@ const nonArithmetic = new Set(
 const computesInHalf = ({ primitive, inputs, outBinders }: Equation): boolean =>
   !nonArithmetic.has(primitive) && [...inputs, ...outBinders].some(({ aval }) => aval.dtype === "float16");
 
-function multiplyAdds(equations: readonly Equation[]): number {
+/** Multiply-and-add operations of the products and convolutions of a program. */
+export function multiplyAdds(equations: readonly Equation[]): number {
   return equations.reduce((total, { primitive, inputs, params, outBinders }) => {
     if (primitive === "conv") {
       const summed = inputs[1].aval.shape.slice((params.vmapDims as number) + 1);
