@@ -50,7 +50,9 @@ const form = (
   rewrite(found, result) {
     const params = parameters(found);
     const inputs = names.map((name) => found.atoms[name]);
-    const whole = inputs.every((input) => isWhole(input, found.over?.shape ?? result.aval.shape));
+    const { shape } = result.aval;
+    const whole =
+      String(found.over?.shape ?? shape) === String(shape) && inputs.every((input) => isWhole(input, shape));
     return params && whole ? [{ primitive, inputs, params, outBinders: [result] }] : undefined;
   },
 });
@@ -66,10 +68,15 @@ const gradientForm = (
   rewrite(found, result, definitions) {
     const params = parameters(found, definitions);
     const inputs = ["x", "g"].map((name) => found.atoms[name]);
-    if (!params || !inputs.every((input) => isWhole(input, found.over?.shape ?? []))) return undefined;
+    const shape = found.over?.shape ?? [];
+    if (!params || !inputs.every((input) => isWhole(input, shape))) return undefined;
     const { rest } = found.atoms;
-    if (rest === undefined) return [{ primitive, inputs, params, outBinders: [result] }];
-    const part: Variable = { id: -1, aval: result.aval };
+    if (rest === undefined) {
+      const same = String(shape) === String(result.aval.shape);
+      return same ? [{ primitive, inputs, params, outBinders: [result] }] : undefined;
+    }
+    // Under vmap the rest may have an axis more, along which this part is the same.
+    const part: Variable = { id: -1, aval: { ...result.aval, shape: [...shape] } };
     return [
       { primitive, inputs, params, outBinders: [part] },
       { primitive: "add", inputs: [rest, part], params: {}, outBinders: [result] },

@@ -307,6 +307,21 @@ describe("a form that jax-js spells out", () => {
     await agree(gradient(across), [floats([3, 4])]);
   });
 
+  it("is right beside gradients that vmap has given an axis more", async () => {
+    // The gradient of the form is the same for the whole batch; that of the product with `factor` is not.
+    for (const fn of [...unary, (x: jax.Array) => nn.standardize(x, 0, { epsilon: 0.1 })]) {
+      const loss = (factor: jax.Array, x: jax.Array) =>
+        fn(x)
+          .mul(np.array([1, 0.5, -0.3]))
+          .sum()
+          .add(x.sum().mul(factor));
+      const slope = jax.grad(loss, { argnums: 1 }) as unknown as Fn;
+      const overFactors = ((factors: jax.Array, x: jax.Array) =>
+        jax.vmap(slope, [0, null])(factors, x)) as Fn;
+      await agree(overFactors, [floats([2]), floats([3])]);
+    }
+  });
+
   it("keeps large numbers and masked places", async () => {
     const large = floats([3, 4], (i) => [1e4, -1e4, 30, -30, 9, -9, 0, 1e-20, 88, -88, 500, -500][i]);
     const forms: Fn[] = [
