@@ -1,4 +1,5 @@
-// npm run faults [-- --kills 200] [--seed TEXT]: the tests under fault, with more kills than in `npm test`.
+// npm run faults [-- --kills 200] [--seed TEXT]: the tests under fault, with more kills and longer
+// cuts than in `npm test`.
 import { spawnSync } from "node:child_process";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
@@ -17,12 +18,18 @@ const { status } = spawnSync(
     join(root, "node_modules/vitest/vitest.mjs"),
     "run",
     "packages/cli/src/faults.test.ts",
+    "packages/core/src/lab/sweep/queue.test.ts",
     "--reporter=verbose",
   ],
   {
     cwd: root,
     stdio: "inherit",
-    env: { ...process.env, OUTGROW_KILLS: values.kills, OUTGROW_KILL_SEED: values.seed },
+    env: {
+      ...process.env,
+      OUTGROW_KILLS: values.kills,
+      OUTGROW_KILL_SEED: values.seed,
+      OUTGROW_FAULTS: "long",
+    },
   },
 );
 process.exit(status ?? 1);
