@@ -27,7 +27,7 @@ export interface CompileOptions {
   deterministic?: boolean;
   /**
    * What to do with primitives that have no lowering: run those parts on jax-js's own backend, or refuse to compile.
-   * Each change from one to the other costs about 30 microseconds a run. Default: "jax-js".
+   * Each change from one to the other costs some tens of microseconds a run. Default: "jax-js".
    */
   fallback?: "jax-js" | "refuse";
   /** Keep the memory of a run for the next one, on the CPU. Default: true. */
