@@ -36,7 +36,7 @@ config:
     - { width: 8, samples: 3000, epochs: 8 }
     - { width: 20, samples: 10000, epochs: 8 }
     - { width: 64, samples: 20000, epochs: 6 }
-grid: { seed: { count: 8 } }
+grid: { seed: { count: 16 } }
 resources: { memory: 1 GiB }`,
   "bench.yaml",
   experiments,
