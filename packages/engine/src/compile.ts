@@ -10,8 +10,9 @@ import {
 } from "./executable.js";
 import type { Steps } from "./fallback/stepwise-session.js";
 import { FiniteCheck } from "./finite.js";
-import type { OnnxModel, OnnxPort } from "./onnx/model.js";
+import type { OnnxModel } from "./onnx/model.js";
 import { overSteps } from "./onnx/scan.js";
+import { checkCarry, leafPaths } from "./signature.js";
 import {
   flattenTree,
   isBranch,
@@ -143,8 +144,9 @@ async function keepingCarry<Carry, Inputs extends readonly unknown[], Result>(
     return [carryLeaves(name, args[0], pair[0]), pair[1]];
   };
   const [first, rebuildCarry] = flattenTree<Tensor>(args[0]);
+  const carryPaths = leafPaths([args[0]]);
   const adapt = (model: OnnxModel) => {
-    checkCarry(model, first.length);
+    checkCarry(name, carryPaths, model.inputs, model.outputs);
     return steps ? overSteps(model, steps.carries, steps.inputs) : model;
   };
   const program = await Executable.create(step, args, { ...options, name }, adapt, steps);
@@ -176,7 +178,7 @@ async function keepingCarry<Carry, Inputs extends readonly unknown[], Result>(
     carry: async () => rebuildCarry(current.map((tensor) => copyOf(fromOrt(tensor)))) as Carry,
     setCarry(carry) {
       if (running) throw program.busy();
-      const leaves = program.leaves([carry], 0, 1);
+      const leaves = program.signature.leaves([carry], 0, 1);
       leaves.forEach((leaf, i) => {
         (current[i].data as TensorData).set(leaf.data);
       });
@@ -185,18 +187,6 @@ async function keepingCarry<Carry, Inputs extends readonly unknown[], Result>(
     dispose: () => program.dispose(),
     [Symbol.asyncDispose]: () => program.dispose(),
   };
-}
-
-/** Refuses a step whose new carry differs in shape or type from its carry. */
-function checkCarry({ name, inputs, outputs }: OnnxModel, count: number): void {
-  const type = (port: OnnxPort) => `${port.dtype}[${port.shape}]`;
-  for (let i = 0; i < count; i++) {
-    if (outputs[i] && type(inputs[i]) === type(outputs[i])) continue;
-    throw new ProgramError(
-      `The step "${name}" must return its carry as it takes it. Leaf ${inputs[i].doc?.replace("argument ", "")} is ` +
-        `${type(inputs[i])} going in and ${outputs[i] ? type(outputs[i]) : "missing"} coming out.`,
-    );
-  }
 }
 
 /** The leaves of a step's new carry in the order of its carry's; refused where the trees differ. */

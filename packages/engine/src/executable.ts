@@ -8,8 +8,8 @@ import { warnOfLargeConstants } from "./large-constants.js";
 import { encodeModel, type OnnxModel } from "./onnx/model.js";
 import { type Opened, openProgram } from "./open.js";
 import type { CacheOption } from "./session.js";
-import { flattenTree, leavesInOrderOf, namedLeaves, Tensor, type TensorData } from "./tensor.js";
-import { describe } from "./trace.js";
+import { leafPaths, Signature } from "./signature.js";
+import { Tensor, type TensorData } from "./tensor.js";
 
 export interface CompileOptions {
   /** Name in errors and in the ONNX file. Default: the function's name. */
@@ -54,15 +54,16 @@ export class Executable {
   private session: Session | undefined;
   private latestRun: ReturnType<Session["run"]> | undefined;
 
+  readonly inputNames: readonly string[];
+
   private constructor(
     readonly name: string,
     private readonly opened: Opened,
-    private readonly inputPaths: readonly string[],
-    /** The trees of the arguments, with the path of each leaf in its place. */
-    private readonly argumentTrees: readonly unknown[],
+    readonly signature: Signature,
     readonly rebuild: (leaves: unknown[]) => unknown,
   ) {
     this.session = opened.session;
+    this.inputNames = opened.model.inputs.map((port) => port.name);
   }
 
   /** `adapt` is given the model of `fn`, without its nodes where a part runs on jax-js; `steps` says what it makes of it. */
@@ -70,23 +71,16 @@ export class Executable {
     fn: TracedFunction,
     args: readonly unknown[],
     options: CompileOptions,
-    adapt: (model: OnnxModel) => OnnxModel = (model) => model,
+    adapt?: (model: OnnxModel) => OnnxModel,
     steps?: Steps,
   ): Promise<Executable> {
     const name = options.name ?? (fn.name || "program");
     const traced = await traceProgram(name, fn, args);
     warnOfLargeConstants(name, traced.constants);
-    const paths = namedLeaves(args as never, (node): node is never => node instanceof Tensor).map(
-      ([path]) => path,
-    );
-    const opened = await openProgram({ name, fn, args, traced, paths, options, adapt, steps });
-    return new Executable(
-      name,
-      opened,
-      paths,
-      flattenTree(args)[1](paths) as unknown[],
-      traced.unflattenOutput,
-    );
+    const source = { name, fn, args, traced, paths: leafPaths(args), options, steps };
+    const opened = await openProgram({ ...source, adapt: adapt ?? ((model) => model) });
+    const signature = new Signature(name, args, opened.model.inputs, adapt ? "" : OTHER_SHAPES);
+    return new Executable(name, opened, signature, traced.unflattenOutput);
   }
 
   get threads(): number {
@@ -97,78 +91,11 @@ export class Executable {
     return this.opened.fallbacks;
   }
 
-  get inputNames(): string[] {
-    return this.opened.model.inputs.map(({ name }) => name);
-  }
-
   /** The tensors of the arguments from the one with index `first` on, under the names of their inputs; checked. */
   feeds(args: readonly unknown[], first: number): Record<string, ort.Tensor> {
-    const leaves = this.leaves(args, first, this.argumentTrees.length);
+    const leaves = this.signature.leaves(args, first);
     const offset = this.inputNames.length - leaves.length;
     return Object.fromEntries(leaves.map((leaf, i) => [this.inputNames[offset + i], toOrt(leaf)]));
-  }
-
-  /** The leaves of the arguments with indices from `first` to before `end`, in the order of the inputs; checked. */
-  leaves(args: readonly unknown[], first: number, end: number): Tensor[] {
-    const [leaves, offset] = this.inOrder(args, first, end);
-    const lengths = new Map<string, number>();
-    leaves.forEach((leaf, i) => {
-      this.checkLeaf(leaf, offset + i, lengths);
-    });
-    return leaves as Tensor[];
-  }
-
-  /**
-   * The shapes of arguments that differ from those that it was compiled for in shapes alone, as a key; undefined for
-   * the shapes that it was compiled for and for what no compilation could mend.
-   */
-  otherShapes(args: readonly unknown[]): string | undefined {
-    const [leaves] = this.inOrder(args, 0, this.argumentTrees.length);
-    const types = this.opened.model.inputs;
-    const isOfType = (leaf: unknown, i: number): leaf is Tensor =>
-      leaf instanceof Tensor && leaf.dtype === types[i].dtype;
-    if (!leaves.every(isOfType)) return undefined;
-    const shapes = leaves.map(({ shape }) => shape.join());
-    return shapes.some((shape, i) => shape !== types[i].shape.join()) ? shapes.join(";") : undefined;
-  }
-
-  /** The leaves of some of the arguments in the order of the inputs, and the index of the first input. */
-  private inOrder(args: readonly unknown[], first: number, end: number): [unknown[], number] {
-    const number = (list: readonly unknown[]) => Object.fromEntries(list.map((arg, i) => [first + i, arg]));
-    const trees = number(this.argumentTrees.slice(first, end));
-    const [paths] = flattenTree<string>(trees);
-    const offset = this.inputPaths.indexOf(paths[0]);
-    const leaves = leavesInOrderOf(trees, number(args), (path, problem) => {
-      const what = problem === "missing" ? "is missing" : "is not one that it was compiled for";
-      return new ProgramError(`Argument ${path} of "${this.name}" ${what}.`);
-    });
-    return [leaves, offset];
-  }
-
-  /** `lengths` are those that the arguments before this one gave to axes of no fixed length. */
-  private checkLeaf(leaf: unknown, index: number, lengths: Map<string, number>): void {
-    const { dtype, shape } = this.opened.model.inputs[index];
-    const fits = (size: number | string, given: number) => {
-      if (typeof size === "number") return given === size;
-      if (!lengths.has(size)) lengths.set(size, given);
-      return given === lengths.get(size) && given > 0;
-    };
-    if (
-      leaf instanceof Tensor &&
-      leaf.dtype === dtype &&
-      leaf.shape.length === shape.length &&
-      shape.every((size, axis) => fits(size, leaf.shape[axis]))
-    ) {
-      return;
-    }
-    const given = leaf instanceof Tensor ? `${leaf.dtype}[${leaf.shape}]` : describe(leaf);
-    const known = [...lengths]
-      .filter(([name]) => shape.includes(name))
-      .map(([name, size]) => `, ${name} = ${size}`);
-    throw new ProgramError(
-      `Argument ${this.inputPaths[index]} of "${this.name}" must be ${dtype}[${shape}]${known.join("")}, as it was ` +
-        `compiled for; given: ${given}.${leaf instanceof Tensor && leaf.dtype === dtype ? OTHER_SHAPES : ""}`,
-    );
   }
 
   /** Runs the session. The first outputs are written into `into`; the others are newly allocated. */

@@ -28,7 +28,7 @@ export class Variants {
   for(args: readonly unknown[]): Executable | Promise<Executable> {
     if (this.isDisposed) throw this.first.afterDispose();
     if (this.options.onNewShapes !== "recompile") return this.first;
-    const key = this.first.otherShapes(args);
+    const key = this.first.signature.otherShapes(args);
     if (key === undefined) return this.first;
     const known = this.others.get(key);
     if (known) return known;

@@ -2,6 +2,7 @@ import type { CarryProgram, CompileOptions, Outside, Program } from "../compile.
 import { noStepInputs, ProgramError } from "../errors.js";
 import type { TracedFunction } from "../executable.js";
 import { FiniteCheck } from "../finite.js";
+import { checkCarry, leafPaths } from "../signature.js";
 import { flattenTree, isBranch, leavesInOrderOf, Tensor } from "../tensor.js";
 import { JaxProgram } from "./jax-program.js";
 
@@ -51,7 +52,7 @@ export async function compileStep<Carry, Inputs extends readonly unknown[], Resu
   };
   const program = await JaxProgram.create(step as TracedFunction, args, { ...options, name });
   const [first, rebuildCarry] = flattenTree<Tensor>(args[0]);
-  program.signature.checkCarry(first);
+  checkCarry(name, leafPaths([args[0]]), first, program.outputTypes);
   const held = program.hold(first);
   const finite = options.checkFinite ? new FiniteCheck(name) : undefined;
   let running = false;

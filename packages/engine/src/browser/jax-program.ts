@@ -5,11 +5,11 @@ import { halfBits, halfValues } from "../float16.js";
 import { type Lowered, lower } from "../lower/lower.js";
 import { finish } from "../onnx/finish.js";
 import { encodeModel } from "../onnx/model.js";
+import { type LeafType, Signature } from "../signature.js";
 import { Tensor, type TensorData } from "../tensor.js";
 import { type Jaxpr, type Traced, trace } from "../trace.js";
 import { backendOf } from "./devices.js";
 import { laidOut } from "./laid-out.js";
-import { type LeafType, Signature } from "./signature.js";
 
 /** The carry of a step, kept on the device. */
 export interface HeldCarry {
@@ -26,6 +26,7 @@ export interface HeldCarry {
 /** A traced function on jax-js's own WebGPU or Wasm backend. */
 export class JaxProgram {
   readonly signature: Signature;
+  readonly outputTypes: readonly LeafType[];
   private readonly jaxpr: Jaxpr;
   /** The arrays on the device that the program owns: what the function captures, and carries. */
   private readonly owned = new Set<jax.Array>();
@@ -40,8 +41,8 @@ export class JaxProgram {
     private readonly backend: jax.Device,
     private readonly outputNames: readonly string[],
   ) {
-    const outputTypes = traced.jaxpr.outs.map(({ aval }) => aval);
-    this.signature = new Signature(name, args, traced.inputs, outputTypes);
+    this.signature = new Signature(name, args, traced.inputs);
+    this.outputTypes = traced.jaxpr.outs.map(({ aval }) => aval);
     this.jaxpr = laidOut(traced.jaxpr);
     this.constants = this.own(
       traced.constants.map(({ data, ...type }) => upload(data as TensorData, type, backend)),
@@ -166,7 +167,11 @@ function evaluate(name: string, jaxpr: Jaxpr, inputs: readonly jax.Array[]): jax
 }
 
 /** jax-js keeps booleans as 32-bit integers, a Tensor as bytes; and it takes float16 as numbers, a Tensor has their bits. */
-function upload(data: TensorData, { dtype, shape }: LeafType, device: jax.Device): jax.Array {
+function upload(
+  data: TensorData,
+  { dtype, shape }: { dtype: string; shape: readonly number[] },
+  device: jax.Device,
+): jax.Array {
   const isHalf = dtype === "float16" && data instanceof Uint16Array;
   const values = dtype === "bool" ? Int32Array.from(data) : isHalf ? halfValues(data) : data;
   return jax.numpy.array(values as never, { dtype: dtype as jax.DType, shape: [...shape], device });
