@@ -6,6 +6,7 @@ import { Float16ArrayStandIn } from "./float16-array.js";
 import { Tensor } from "./tensor.js";
 import { disagreement, isWild, nudged, type Outcome, type Output } from "./testing/outcome.js";
 import { genomes, RandomProgram, type Source, toJax } from "./testing/random-program.js";
+import { trace } from "./trace.js";
 
 // Random programs, run line by line by jax-js itself and compiled by this engine, must agree: in what they give, in
 // their gradient, and in both under vmap, which must give what the rows give one by one.
@@ -133,6 +134,19 @@ function onCpu(program: RandomProgram, sources: readonly Source[]): Outcome {
   }
 }
 
+/**
+ * Whether jax-js computes an array in another element type than it traces it in, as it does with conversions of its
+ * one-hot rows to uint32 or float64.
+ */
+async function contradictsItself(program: RandomProgram, reference: Outcome): Promise<boolean> {
+  const captured = program.captured.map(toJax);
+  const { jaxpr } = await trace(withGradients(program, captured) as never, program.arguments.map(toTensor));
+  for (const array of captured) array.dispose();
+  const computed = reference.results.map(({ dtype }) => dtype);
+  const traced = jaxpr.outs.slice(0, computed.length).map(({ aval }) => aval.dtype);
+  return computed.join() !== traced.join();
+}
+
 describe("random programs", () => {
   it(
     `give what jax-js gives, with gradients and under vmap (${PROGRAMS} programs)`,
@@ -148,17 +162,26 @@ describe("random programs", () => {
             return;
           }
           const { single, mapped } = await compiled(program);
-          const compare = (name: string, sources: readonly Source[], expected: Outcome, outcome: Outcome) => {
+          const compare = async (
+            name: string,
+            sources: readonly Source[],
+            expected: Outcome,
+            outcome: Outcome,
+          ): Promise<boolean> => {
             const { excess, where } = disagreement(expected, outcome, 1e-4, 2e-5);
             if (excess <= 1 && !isWild(expected)) return true;
             if (isDelicate(program, sources, expected)) return false;
-            if (disagreement(onCpu(program, sources), outcome, 1e-4, 2e-5).excess <= 1) {
+            const cpu = onCpu(program, sources);
+            if (disagreement(cpu, outcome, 1e-4, 2e-5).excess <= 1) {
               counts.wasmAlone++;
               return true;
             }
+            // Where what cancels is compared, no nudge shows it: but the two backends of jax-js do not agree either.
+            if (disagreement(expected, cpu, 1e-4, 2e-5).excess > 1) return false;
+            if (await contradictsItself(program, expected)) return false;
             throw new Error(`jax-js against ${name}: ${where}`);
           };
-          if (!compare("compiled", program.arguments, reference, single)) {
+          if (!(await compare("compiled", program.arguments, reference, single))) {
             counts.delicate++;
             return;
           }
@@ -166,11 +189,11 @@ describe("random programs", () => {
           counts.lines += program.lines.length;
           for (const kind of program.kinds) used.set(kind, (used.get(kind) ?? 0) + 1);
           if (mapped.length === 0) return;
-          compare("the first row under vmap", program.arguments, reference, mapped[0]);
+          await compare("the first row under vmap", program.arguments, reference, mapped[0]);
           const other = program.otherArguments;
           const second = whereDefined(program, other);
           if (second === null) return;
-          if (compare("the second row under vmap", other, second, mapped[1])) counts.rows++;
+          if (await compare("the second row under vmap", other, second, mapped[1])) counts.rows++;
         }),
         { numRuns: PROGRAMS, ...(SEED ? { seed: Number(SEED) } : {}) },
       );

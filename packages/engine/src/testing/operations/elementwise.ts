@@ -134,7 +134,11 @@ export const elementwise: Record<string, Maker> = {
     // jax-js's own backends know no order of booleans.
     const ordered = found.some((i) => slots[i].dtype !== "bool");
     const name = ordered ? draws.pick(Object.keys(comparisons) as (keyof typeof comparisons)[]) : "equal";
-    return { text: `${name}(v${x}, v${y})`, run: (v) => comparisons[name](v(x), v(y)) };
+    // Floats are moved off whole numbers: what cancels to nearly 0 would be compared by its rounding.
+    const off = found.some((i) => slots[i].dtype.startsWith("float")) && ordered;
+    return off
+      ? { text: `${name}(v${x}, v${y} + 0.0137)`, run: (v) => comparisons[name](v(x), v(y).add(0.0137)) }
+      : { text: `${name}(v${x}, v${y})`, run: (v) => comparisons[name](v(x), v(y)) };
   },
   "compare with a number": unary(number, 0, ({ dtype }, draws) => {
     const name = draws.pick(Object.keys(comparisons) as (keyof typeof comparisons)[]);
