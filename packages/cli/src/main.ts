@@ -135,6 +135,7 @@ program
   .option("--store <place>", "where machines share results, as the sweep has it")
   .option("--memory <size>", 'for all runs together, e.g. "16 GiB" (default: four fifths of the machine\'s)')
   .option("--threads <N>", "for all runs together (default: one for each core)", wholeNumber(1))
+  .option("--devices <names>", "cpu, webgpu, cuda, separated by commas (default: cpu)", names)
   .action(async (options) => (await import("./worker.js")).worker(options, interrupted.signal));
 
 program

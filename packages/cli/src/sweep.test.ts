@@ -1,5 +1,6 @@
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -100,3 +101,57 @@ test("outgrow worker refuses a size of memory that is none", () => {
   expect(stderr).toContain('"much" is not a size of memory');
   expect(status).toBe(2);
 });
+
+const hasRedis = spawnSync("redis-server", ["--version"]).status === 0;
+if (!hasRedis)
+  console.warn(
+    "A test of the queue is skipped: there is no redis-server (Debian: apt-get install redis-server).",
+  );
+
+test.skipIf(!hasRedis)(
+  "a sweep through a queue and a store has the table of one that was run here",
+  async () => {
+    const port = await freePort();
+    const redis = spawn("redis-server", ["--port", String(port), "--dir", folder, "--save", ""], {
+      stdio: "ignore",
+    });
+    const shared = ["--queue", `redis://127.0.0.1:${port}`, "--store", join(folder, "store")];
+    const env = { ...process.env, OUTGROW_HOME: join(folder, "far") };
+    const worker = spawn(process.execPath, [main, "worker", ...shared], { env, stdio: "ignore" });
+    try {
+      const { status, stderr } = spawnSync(
+        process.execPath,
+        [main, "sweep", "seeds.yaml", ...shared, "--out", "far-out"],
+        {
+          cwd: folder,
+          encoding: "utf8",
+          env: { ...process.env, OUTGROW_HOME: join(folder, "near") },
+        },
+      );
+      expect({ status, stderr: status === 0 ? "" : stderr }).toEqual({ status: 0, stderr: "" });
+      outgrow("sweep", "seeds.yaml", "--out", "near-out");
+      const table = (out: string) => readFileSync(join(folder, out, "results.csv"), "utf8");
+      expect(table("far-out")).toBe(table("near-out"));
+    } finally {
+      const ended = new Promise((resolve) => worker.once("exit", resolve));
+      worker.kill("SIGKILL");
+      redis.kill("SIGKILL");
+      await ended;
+    }
+  },
+  120_000,
+);
+
+test("outgrow worker refuses a device that is not there", () => {
+  const { status, stderr } = outgrow("worker", "--queue", "redis://127.0.0.1:1", "--devices", "tpu");
+  expect(stderr).toContain('there is no device "tpu" here');
+  expect(status).toBe(2);
+});
+
+const freePort = () =>
+  new Promise<number>((resolve) => {
+    const server = createServer().listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as AddressInfo;
+      server.close(() => resolve(port));
+    });
+  });

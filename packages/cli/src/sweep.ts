@@ -19,6 +19,7 @@ import {
   runsTable,
   type Sweep,
   SweepDisplay,
+  type SweepEvent,
   storeVariable,
   sweepReport,
   tidyTable,
@@ -62,14 +63,19 @@ export function sweepJob(parsed: Sweep, text: string, options: SweepOptions = {}
     async work(lab, signal) {
       const begun = performance.now();
       const executor = await executorFor(parsed, options, lab);
+      // Results of other machines come from the store.
+      const store = options.store === undefined ? undefined : await openArtifactStore(options.store);
+      const reader = new Lab({ ...lab.options, home: lab.home, store });
       const display = new SweepDisplay(process.stderr, parsed.runs.length, await executor.parallel());
       const asking = setInterval(async () => display.setParallel(await executor.parallel()), 5000);
       let ended: EndedRun[];
       try {
-        ended = await runSweep(parsed, executor, { lab, signal, onEvent: (event) => display.show(event) });
+        const onEvent = (event: SweepEvent) => display.show(event);
+        ended = await runSweep(parsed, executor, { lab: reader, signal, onEvent });
       } finally {
         clearInterval(asking);
         display.finish();
+        await reader.close();
         await executor.close();
       }
       const seconds = (performance.now() - begun) / 1000;

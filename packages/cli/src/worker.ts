@@ -1,5 +1,5 @@
 import { availableParallelism, totalmem } from "node:os";
-import { devices } from "@outgrow/engine";
+import { type Device, devices } from "@outgrow/engine";
 import { gib, UserError } from "outgrow";
 import { runWorker } from "outgrow/queue";
 
@@ -8,13 +8,14 @@ export interface WorkerCommandOptions {
   store?: string;
   memory?: string;
   threads?: number;
+  devices?: string[];
 }
 
 /** `outgrow worker --queue URL`: one more machine for sweeps, until it is stopped. */
 export async function worker(options: WorkerCommandOptions, signal: AbortSignal): Promise<void> {
   const { queue, store, threads = availableParallelism() } = options;
   const memoryBytes = options.memory === undefined ? Math.floor(0.8 * totalmem()) : bytesOf(options.memory);
-  const present = await devices();
+  const present = options.devices === undefined ? (["cpu"] as const) : await checked(options.devices);
   console.error(
     `Takes runs from ${new URL(queue).host} with ${gib(memoryBytes)}, ${threads} threads, ${present.join(", ")}. Ctrl-C stops: what runs goes back to the queue.`,
   );
@@ -30,6 +31,14 @@ export async function worker(options: WorkerCommandOptions, signal: AbortSignal)
         `${new Date().toISOString()}  ${kind.padEnd(6)} ${id}${detail ? `  ${detail.split("\n")[0]}` : ""}`,
       ),
   });
+}
+
+/** The devices that were named, each tried out. */
+async function checked(named: readonly string[]): Promise<Device[]> {
+  const present = await devices();
+  const missing = named.find((name) => !present.some((device) => device === name));
+  if (missing === undefined) return present.filter((device) => named.includes(device));
+  throw new UserError(`there is no device "${missing}" here`, { hint: `There are: ${present.join(", ")}.` });
 }
 
 function bytesOf(text: string): number {
