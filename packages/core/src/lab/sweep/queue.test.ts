@@ -296,6 +296,16 @@ describe.skipIf(!hasRedis)("a queue", () => {
     expect(little.status).toBe("done");
     startWorker(redis.url, home, { memoryBytes: 4 * 2 ** 30 });
     expect((await large).status).toBe("done");
+    // Both workers have one thread: a run that needs two waits for one that has them.
+    const two = { memoryBytes: 2 ** 30, threads: 2, device: "cpu" } as const;
+    let isOver = false;
+    const wide = queue.run("wide", task, two, {}).finally(() => {
+      isOver = true;
+    });
+    await sleep(1500);
+    expect(isOver).toBe(false);
+    startWorker(redis.url, home, { threads: 2 });
+    expect((await wide).status).toBe("done");
     await queue.close();
   }, 120_000);
 });

@@ -7,7 +7,7 @@ import type { RunOutcome, RunTask } from "./run-task.js";
 import type { Resources } from "./spec.js";
 
 /*
- * Runs through a queue on Redis or Valkey. There is a queue for each device and size of memory, so that a worker takes
+ * Runs through a queue on Redis or Valkey. There is a queue for each device, size of memory and number of threads, so that a worker takes
  * what fits into what it has free, the largest first. Workers say in Redis that they are there and what they have.
  */
 
@@ -30,16 +30,28 @@ export type QueueSettings = typeof queueDefaults;
 /** Sizes of memory that have a queue of their own: 1 GiB to 4 TiB. */
 const memoryClasses = Array.from({ length: 13 }, (_, i) => 2 ** i);
 
-const queueName = (device: Resources["device"], gibibytes: number) => `runs-${device}-${gibibytes}gib`;
+/** Numbers of threads that have a queue of their own. */
+const threadClasses = Array.from({ length: 9 }, (_, i) => 2 ** i);
 
-function queueOf({ device, memoryBytes }: Resources): string {
+const queueName = (device: Resources["device"], gibibytes: number, threads: number) =>
+  `runs-${device}-${gibibytes}gib-${threads}threads`;
+
+/** Memory and threads as their queue counts them: rounded up. */
+function classOf({ memoryBytes, threads }: Resources): { gibibytes: number; count: number } {
   const gibibytes = memoryClasses.find((size) => size * 2 ** 30 >= memoryBytes);
-  if (gibibytes === undefined) {
-    throw new UserError(`a run that needs ${Math.round(memoryBytes / 2 ** 30)} GiB fits no machine`, {
-      hint: `At most ${memoryClasses.at(-1)} GiB: lower resources.memory.`,
+  const count = threadClasses.find((most) => most >= threads);
+  if (gibibytes === undefined || count === undefined) {
+    const needed = `${Math.round(memoryBytes / 2 ** 30)} GiB and ${threads} threads`;
+    throw new UserError(`a run that needs ${needed} fits no machine`, {
+      hint: `At most ${memoryClasses.at(-1)} GiB and ${threadClasses.at(-1)} threads: lower resources.`,
     });
   }
-  return queueName(device, gibibytes);
+  return { gibibytes, count };
+}
+
+function queueOf(resources: Resources): string {
+  const { gibibytes, count } = classOf(resources);
+  return queueName(resources.device, gibibytes, count);
 }
 
 /** As long the server may take to answer for the first time. */
@@ -91,13 +103,17 @@ export async function workersOf(redis: Redis): Promise<WorkerAnnouncement[]> {
   return texts.flatMap((text) => (text === null ? [] : [JSON.parse(text) as WorkerAnnouncement]));
 }
 
-export const fits = (
+export function fits(
   worker: Pick<WorkerAnnouncement, "memoryBytes" | "threads" | "devices">,
   run: Resources,
-) =>
-  worker.devices.includes(run.device) &&
-  worker.memoryBytes >= run.memoryBytes &&
-  worker.threads >= run.threads;
+): boolean {
+  const { gibibytes, count } = classOf(run);
+  return (
+    worker.devices.includes(run.device) &&
+    worker.memoryBytes >= gibibytes * 2 ** 30 &&
+    worker.threads >= count
+  );
+}
 
 interface QueuedRun {
   task: RunTask;
@@ -226,20 +242,22 @@ export async function serveQueue(url: string, options: WorkerOptions): Promise<v
   await subscriber.subscribe(wakeChannel);
 
   const sizes = memoryClasses.filter((size) => size * 2 ** 30 <= memoryBytes).reverse();
-  const sources = devices.flatMap((device) =>
-    sizes.map((size) => {
-      const worker = new Worker(queueName(device, size), null, {
-        connection: redis,
-        prefix: PREFIX,
-        autorun: false,
-        lockDuration: settings.lockDuration,
-        stalledInterval: settings.lockDuration,
-        maxStalledCount: settings.losses,
-      });
-      worker.on("error", () => {});
-      return { worker, memoryBytes: size * 2 ** 30 };
-    }),
+  const counts = threadClasses.filter((count) => count <= threads).reverse();
+  const kinds = devices.flatMap((device) =>
+    sizes.flatMap((size) => counts.map((count) => ({ device, size, count }))),
   );
+  const sources = kinds.map(({ device, size, count }) => {
+    const worker = new Worker(queueName(device, size, count), null, {
+      connection: redis,
+      prefix: PREFIX,
+      autorun: false,
+      lockDuration: settings.lockDuration,
+      stalledInterval: settings.lockDuration,
+      maxStalledCount: settings.losses,
+    });
+    worker.on("error", () => {});
+    return { worker, memoryBytes: size * 2 ** 30, threads: count };
+  });
   for (const { worker } of sources) await worker.startStalledCheckTimer();
 
   const announcement: WorkerAnnouncement = {
@@ -276,17 +294,15 @@ export async function serveQueue(url: string, options: WorkerOptions): Promise<v
 
   /** Starts the largest run that fits into what is free; false where there is none. */
   async function takeOne(): Promise<boolean> {
-    if (free.threads < 1) return false;
     for (const source of sources) {
-      if (source.memoryBytes > free.memoryBytes) continue;
+      if (source.memoryBytes > free.memoryBytes || source.threads > free.threads) continue;
       const job: Job<QueuedRun> | undefined = await source.worker.getNextJob(token, { block: false });
       if (!job) continue;
-      const needed = Math.min(job.data.resources.threads, threads);
       free.memoryBytes -= source.memoryBytes;
-      free.threads -= needed;
+      free.threads -= source.threads;
       const work = perform(job).finally(() => {
         free.memoryBytes += source.memoryBytes;
-        free.threads += needed;
+        free.threads += source.threads;
         active.delete(work);
         wake.up();
       });
