@@ -68,7 +68,14 @@ async function compileHere(cache) {
   const { compileStep, scalar, Tensor } = await import("@outgrow/engine");
   const outgrow = await import("outgrow");
   const { numpy: np, nn } = jax;
-  const config = { vocabularySize: 512, contextLength: 128, width: 256, layers: 4, heads: 4, causal: true };
+  const config = outgrow.transformerConfig("gpt2", {
+    vocabularySize: 512,
+    contextLength: 128,
+    width: 256,
+    layers: 4,
+    heads: 4,
+    mlp: "gelu",
+  });
   const batch = 16;
   const parameters = outgrow.initTransformer(config, outgrow.createRandom("bench/compile"));
   const flat = outgrow.flatTree(parameters);
@@ -84,7 +91,7 @@ async function compileHere(cache) {
     );
   const trainStep = ({ parameters, state }, inputs, targets) => {
     const loss = (params) => {
-      const logits = outgrow.tokenLogits(params, outgrow.applyTransformer(config, params, inputs));
+      const logits = outgrow.tokenLogits(params, outgrow.applyTransformer(config, params, inputs).hidden);
       return nn.logSoftmax(logits, -1).mul(nn.oneHot(targets, config.vocabularySize)).sum(-1).mean().neg();
     };
     const [value, gradient] = jax.valueAndGrad(loss)(flat.split(parameters));

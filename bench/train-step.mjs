@@ -19,6 +19,7 @@ import {
   flatTree,
   initTransformer,
   tokenLogits,
+  transformerConfig,
 } from "outgrow";
 import { inTurns, median, report, startPeer } from "./harness.mjs";
 
@@ -31,7 +32,14 @@ const { values: options } = parseArgs({
     memory: { type: "boolean" }, // only our side, and its peak memory: a process of its own is asked for this
   },
 });
-const config = { vocabularySize: 512, contextLength: 128, width: 256, layers: 4, heads: 4, causal: true };
+const config = transformerConfig("gpt2", {
+  vocabularySize: 512,
+  contextLength: 128,
+  width: 256,
+  layers: 4,
+  heads: 4,
+  mlp: "gelu",
+});
 const batch = 16;
 const learningRate = 1e-3;
 const weightDecay = 0.01;
@@ -56,7 +64,7 @@ const pick = (offset) =>
 
 function trainStep(carry, inputs, targets) {
   const loss = (params) => {
-    const logits = tokenLogits(params, applyTransformer(config, params, inputs));
+    const logits = tokenLogits(params, applyTransformer(config, params, inputs).hidden);
     return nn.logSoftmax(logits, -1).mul(nn.oneHot(targets, config.vocabularySize)).sum(-1).mean().neg();
   };
   const [value, gradient] = jax.valueAndGrad(loss)(flat.split(carry.parameters));

@@ -8,6 +8,7 @@ import { type Backbone, type ClassifierParams, compileClassifier, featureBackbon
 import { exportClassifier } from "./export.js";
 import { initMlp, type LinearParams, mlpFeatures } from "./mlp.js";
 import { applyTransformer, initTransformer, type TransformerParams } from "./transformer.js";
+import { transformerConfig } from "./transformer-config.js";
 
 const random = createRandom(4);
 
@@ -18,14 +19,20 @@ const mlp: Backbone = {
   featureSize: 5,
   features: (body: { hidden: LinearParams<JaxArray>[] }, { x }) => mlpFeatures(body, x),
 };
-const config = { vocabularySize: 9, contextLength: 6, width: 8, layers: 2, heads: 2, causal: true };
+const config = transformerConfig("gpt2", {
+  vocabularySize: 9,
+  contextLength: 6,
+  width: 8,
+  layers: 2,
+  heads: 2,
+});
 const transformer: Backbone = {
   name: "transformer",
   body: initTransformer(config, random),
   featureSize: 8,
   features: (body: TransformerParams<JaxArray>, { tokens, mask }) =>
-    applyTransformer(config, body, tokens, mask)
-      .mul(mask.reshape([...mask.shape, 1]))
+    applyTransformer(config, body, tokens, { mask })
+      .hidden.mul(mask.reshape([...mask.shape, 1]))
       .sum(1),
 };
 const dataBody: Backbone = {

@@ -2,22 +2,17 @@ import type { Array as JaxArray } from "@jax-js/jax";
 import { compile, namedLeaves, Tensor } from "@outgrow/engine";
 import { describe, expect, test } from "vitest";
 import { createRandom } from "../random.js";
-import {
-  applyTransformer,
-  initTransformer,
-  type TransformerConfig,
-  type TransformerParams,
-  tokenLogits,
-} from "./transformer.js";
+import { applyTransformer, initTransformer, type TransformerParams, tokenLogits } from "./transformer.js";
+import { type TransformerConfig, transformerConfig } from "./transformer-config.js";
 
-const tiny: TransformerConfig = {
+const tiny = transformerConfig("gpt2", {
   vocabularySize: 7,
   contextLength: 6,
   width: 4,
   layers: 1,
   heads: 2,
-  causal: true,
-};
+  mlp: "gelu",
+});
 const random = createRandom(11);
 const isTensor = (node: unknown): node is Tensor => node instanceof Tensor;
 
@@ -39,7 +34,7 @@ const floats = (values: number[][]) =>
 async function compileModel(config: TransformerConfig, tokens: Tensor, mask?: Tensor) {
   const params = wildParams(config);
   const apply = (p: TransformerParams<JaxArray>, t: JaxArray, m?: JaxArray) => {
-    const hidden = applyTransformer(config, p, t, m ?? null);
+    const { hidden } = applyTransformer(config, p, t, { mask: m });
     return { hidden, logits: tokenLogits(p, hidden) };
   };
   const program = await compile(apply as never, [params, tokens, ...(mask ? [mask] : [])] as never);
@@ -66,18 +61,20 @@ function slowTransformer(
   mask: readonly number[],
 ): number[][] {
   const row = ({ data, shape }: Tensor, i: number) => [...data.subarray(i * shape[1], (i + 1) * shape[1])];
-  const linear = ({ weight, bias }: { weight: Tensor; bias: Tensor }, x: number[]) =>
-    Array.from(bias.data, (b, j) =>
+  const linear = ({ weight, bias }: { weight: Tensor; bias?: Tensor }, x: number[]) =>
+    Array.from((bias as Tensor).data, (b, j) =>
       x.reduce((sum, value, i) => sum + value * weight.data[i * weight.shape[1] + j], b),
     );
-  const norm = ({ scale, bias }: { scale: Tensor; bias: Tensor }, x: number[]) => {
+  const norm = ({ scale, bias }: { scale: Tensor; bias?: Tensor }, x: number[]) => {
     const mean = x.reduce((a, b) => a + b) / x.length;
     const variance = x.reduce((sum, value) => sum + (value - mean) ** 2, 0) / x.length;
-    return x.map((value, i) => ((value - mean) / Math.sqrt(variance + 1e-5)) * scale.data[i] + bias.data[i]);
+    return x.map(
+      (value, i) => ((value - mean) / Math.sqrt(variance + 1e-5)) * scale.data[i] + (bias as Tensor).data[i],
+    );
   };
   const add = (a: number[], b: number[]) => a.map((value, i) => value + b[i]);
 
-  let hidden = tokens.map((token, t) => add(row(params.tokens, token), row(params.positions, t)));
+  let hidden = tokens.map((token, t) => add(row(params.tokens, token), row(params.positions as Tensor, t)));
   for (const block of params.blocks) {
     const normed = hidden.map((x) => norm(block.norm1, x));
     const queries = normed.map((x) => linear(block.queries, x));
@@ -200,7 +197,15 @@ describe("applyTransformer", () => {
 describe("initTransformer", () => {
   test.each([
     { ...tiny },
-    { ...tiny, layers: 3, width: 8, vocabularySize: 20, contextLength: 5 },
+    transformerConfig("gpt2", {
+      ...tiny,
+      layers: 3,
+      width: 8,
+      headSize: 4,
+      innerWidth: 32,
+      vocabularySize: 20,
+      contextLength: 5,
+    }),
     { ...tiny, layers: 0 },
   ])("has (V + T) d + L (12 d² + 13 d) + 2 d parameters: $layers layers of $width", (config) => {
     const { vocabularySize: V, contextLength: T, width: d, layers: L } = config;
@@ -212,7 +217,7 @@ describe("initTransformer", () => {
   });
 
   test("weights ~ N(0, 0.02²), those into the residual stream smaller by sqrt(2 L), scales 1, biases 0", () => {
-    const config = { ...tiny, vocabularySize: 300, width: 32, layers: 2 };
+    const config = { ...tiny, vocabularySize: 300, width: 32, headSize: 16, innerWidth: 128, layers: 2 };
     const { tokens, blocks, norm } = initTransformer(config, random);
     const deviation = ({ data }: Tensor) =>
       Math.sqrt((data as Float32Array).reduce((sum, value) => sum + value * value, 0) / data.length);
@@ -223,11 +228,11 @@ describe("initTransformer", () => {
       for (const { weight } of [block.queries, block.keys, block.values, block.up]) near(weight, 0.02);
       for (const { weight } of [block.out, block.down]) near(weight, 0.02 / Math.sqrt(4));
       for (const { bias } of [block.queries, block.out, block.up, block.down])
-        expect(deviation(bias)).toBe(0);
+        expect(deviation(bias as Tensor)).toBe(0);
     }
     for (const { scale, bias } of [norm, blocks[0].norm1, blocks[1].norm2]) {
       expect(scale.data.every((value) => value === 1)).toBe(true);
-      expect(deviation(bias)).toBe(0);
+      expect(deviation(bias as Tensor)).toBe(0);
     }
   });
 });

@@ -1,143 +1,209 @@
 import { type Array as JaxArray, nn, numpy as np, scipySpecial } from "@jax-js/jax";
 import { Tensor } from "@outgrow/engine";
 import type { Random } from "../random.js";
+import {
+  type AttentionHook,
+  attend,
+  attentionBias,
+  cacheBias,
+  type KeyValueCache,
+  rotate,
+  rotations,
+} from "./attention.js";
+import type { TransformerConfig } from "./transformer-config.js";
 
-export interface TransformerConfig {
-  /** Number of token ids. */
-  vocabularySize: number;
-  /** Longest sequence, in tokens. */
-  contextLength: number;
-  /** Width of the residual stream; a multiple of `heads`. */
-  width: number;
-  layers: number;
-  heads: number;
-  /** Whether a position sees only itself and what stands before it. */
-  causal: boolean;
+export interface NormParams<Leaf> {
+  scale: Leaf;
+  /** Of layer normalisation. */
+  bias?: Leaf;
 }
 
-/** A block of the GPT-2 form: normalise, attend, add; normalise, MLP with GELU, add. */
+export interface ProjectionParams<Leaf> {
+  /** `[inputs, outputs]` */
+  weight: Leaf;
+  /** `[outputs]` */
+  bias?: Leaf;
+}
+
+/** A block: normalise, attend, add; normalise, MLP, add. */
 export interface BlockParams<Leaf> {
-  norm1: { scale: Leaf; bias: Leaf };
-  /** `[width, width]` each, heads in order. */
-  queries: { weight: Leaf; bias: Leaf };
-  keys: { weight: Leaf; bias: Leaf };
-  values: { weight: Leaf; bias: Leaf };
-  /** `[width, width]` */
-  out: { weight: Leaf; bias: Leaf };
-  norm2: { scale: Leaf; bias: Leaf };
-  /** `[width, 4 * width]` */
-  up: { weight: Leaf; bias: Leaf };
-  /** `[4 * width, width]` */
-  down: { weight: Leaf; bias: Leaf };
+  norm1: NormParams<Leaf>;
+  /** `[width, heads * headSize]`, heads in order */
+  queries: ProjectionParams<Leaf>;
+  /** `[width, keyValueHeads * headSize]`, and so `values` */
+  keys: ProjectionParams<Leaf>;
+  values: ProjectionParams<Leaf>;
+  /** Scale `[headSize]`, where queries and keys are normalised. */
+  queryNorm?: NormParams<Leaf>;
+  keyNorm?: NormParams<Leaf>;
+  /** `[heads * headSize, width]` */
+  out: ProjectionParams<Leaf>;
+  norm2: NormParams<Leaf>;
+  /** `[width, innerWidth]`, of SwiGLU */
+  gate?: ProjectionParams<Leaf>;
+  /** `[width, innerWidth]` */
+  up: ProjectionParams<Leaf>;
+  /** `[innerWidth, width]` */
+  down: ProjectionParams<Leaf>;
 }
 
-export interface TransformerParams<Leaf> {
-  /** `[vocabularySize, width]`; also the output projection (tied). */
+export interface TransformerParams<Leaf = Tensor> {
+  /** `[vocabularySize, width]` */
   tokens: Leaf;
-  /** `[contextLength, width]` */
-  positions: Leaf;
+  /** `[contextLength, width]`, where positions are learned */
+  positions?: Leaf;
   blocks: BlockParams<Leaf>[];
-  norm: { scale: Leaf; bias: Leaf };
+  norm: NormParams<Leaf>;
+  /** `[width, vocabularySize]`, where it is not the embedding of the tokens */
+  output?: ProjectionParams<Leaf>;
 }
 
 /** Weights ~ N(0, 0.02²), those into the residual stream divided by sqrt(2 * layers), as in GPT-2. */
 export function initTransformer(config: TransformerConfig, random: Random): TransformerParams<Tensor> {
-  const { vocabularySize, contextLength, width, layers } = config;
+  const { vocabularySize, contextLength, width, layers, headSize, innerWidth, biases } = config;
   const normal = (shape: [number, number], scale = 0.02) =>
     new Tensor(random.normals(shape[0] * shape[1], scale), shape);
   const constant = (size: number, value: number) => new Tensor(new Float32Array(size).fill(value), [size]);
-  const linear = (inputs: number, outputs: number, scale?: number) => ({
+  const linear = (
+    inputs: number,
+    outputs: number,
+    bias: boolean,
+    scale?: number,
+  ): ProjectionParams<Tensor> => ({
     weight: normal([inputs, outputs], scale),
-    bias: constant(outputs, 0),
+    ...(bias && { bias: constant(outputs, 0) }),
   });
-  const norm = () => ({ scale: constant(width, 1), bias: constant(width, 0) });
+  const norm = (): NormParams<Tensor> => ({
+    scale: constant(width, 1),
+    ...(config.norm === "layer" && { bias: constant(width, 0) }),
+  });
+  const headNorm = () => ({ scale: constant(headSize, 1) });
   const residual = 0.02 / Math.sqrt(2 * layers);
+  const queriesWidth = config.heads * headSize;
+  const keysWidth = config.keyValueHeads * headSize;
   return {
     tokens: normal([vocabularySize, width]),
-    positions: normal([contextLength, width]),
+    ...(config.positions === "learned" && { positions: normal([contextLength, width]) }),
     blocks: Array.from({ length: layers }, () => ({
       norm1: norm(),
-      queries: linear(width, width),
-      keys: linear(width, width),
-      values: linear(width, width),
-      out: linear(width, width, residual),
+      queries: linear(width, queriesWidth, biases.queriesKeysValues),
+      keys: linear(width, keysWidth, biases.queriesKeysValues),
+      values: linear(width, keysWidth, biases.queriesKeysValues),
+      ...(config.queryKeyNorm && { queryNorm: headNorm(), keyNorm: headNorm() }),
+      out: linear(queriesWidth, width, biases.out, residual),
       norm2: norm(),
-      up: linear(width, 4 * width),
-      down: linear(4 * width, width, residual),
+      ...(config.mlp === "swiglu" && { gate: linear(width, innerWidth, biases.mlp) }),
+      up: linear(width, innerWidth, biases.mlp),
+      down: linear(innerWidth, width, biases.mlp, residual),
     })),
     norm: norm(),
+    ...(!config.tiedEmbeddings && { output: { weight: normal([width, vocabularySize]) } }),
   };
 }
 
-/**
- * Hidden states after the last normalisation.
- *
- * @param tokens int32 ids `[batch, time]`
- * @param mask float32 `[batch, time]`, 1 for tokens and 0 for padding; null where there is no padding
- * @returns `[batch, time, width]`
- */
+export interface TransformerOptions {
+  /** float32 `[batch, time]`, 1 for tokens and 0 for padding. Causal models whose padding comes last need none. */
+  mask?: JaxArray;
+  /** int32 `[batch, time]`: numbers of the documents that are packed into a row. Tokens see only their own document. */
+  segments?: JaxArray;
+  /** int32 `[batch, time]`. Default: 0, 1, ..., after the cache's where there is one. */
+  positions?: JaxArray;
+  /** Tokens that were read before. They are seen by all of `tokens`. */
+  past?: KeyValueCache;
+  /** Called for each layer, while the program is traced. */
+  attention?: AttentionHook;
+}
+
+export interface TransformerOutput {
+  /** After the last normalisation: `[batch, time, width]`. */
+  hidden: JaxArray;
+  /** Of each layer, of `tokens` alone, as a cache keeps them: `[batch, keyValueHeads, time, headSize]`. */
+  keys: JaxArray[];
+  values: JaxArray[];
+}
+
+/** @param tokens int32 ids `[batch, time]` */
 export function applyTransformer(
   config: TransformerConfig,
   params: TransformerParams<JaxArray>,
   tokens: JaxArray,
-  mask: JaxArray | null = null,
-): JaxArray {
-  const time = tokens.shape[1];
-  const positions = params.positions.slice([0, time]);
-  let hidden = np.take(params.tokens, tokens, 0).add(positions);
-  const visible = attentionBias(config, time, mask);
-  for (const block of params.blocks) {
-    hidden = hidden.add(attend(config, block, normalise(block.norm1, hidden), visible));
-    const inner = gelu(linear(block.up, normalise(block.norm2, hidden)));
-    hidden = hidden.add(linear(block.down, inner));
+  { mask, segments, past, attention, ...options }: TransformerOptions = {},
+): TransformerOutput {
+  const [batch, time] = tokens.shape;
+  const positions =
+    options.positions ?? past?.lengths.reshape([batch, 1]).add(np.arange(time).reshape([1, time]));
+  let hidden = np.take(params.tokens, tokens, 0);
+  if (params.positions) {
+    hidden = hidden.add(
+      positions ? np.take(params.positions, positions, 0) : params.positions.slice([0, time]),
+    );
   }
-  return normalise(params.norm, hidden);
+  const turns =
+    config.positions === "learned"
+      ? undefined
+      : rotations(config.headSize, config.positions, positions ?? time);
+  const bias = attentionBias(config, time, mask, segments);
+  const pastBias = past && cacheBias(config, past, positions as JaxArray);
+  const output: TransformerOutput = { hidden, keys: [], values: [] };
+  params.blocks.forEach((block, layer) => {
+    const normed = normalise(config, block.norm1, hidden);
+    const heads = (x: JaxArray) => x.reshape([batch, time, -1, config.headSize]).transpose([0, 2, 1, 3]);
+    const placed = (projection: ProjectionParams<JaxArray>, norm?: NormParams<JaxArray>) => {
+      let x = heads(linear(projection, normed));
+      if (norm) x = normalise(config, norm, x);
+      return turns ? rotate(x, turns) : x;
+    };
+    const queries = placed(block.queries, block.queryNorm);
+    const keys = placed(block.keys, block.keyNorm);
+    const values = heads(linear(block.values, normed));
+    const mixed = attend(
+      queries,
+      past ? [past.keys[layer], keys] : [keys],
+      past ? [past.values[layer], values] : [values],
+      pastBias ? [pastBias, bias] : [bias],
+      attention && ((weights, visible) => attention(weights, layer, visible)),
+    );
+    hidden = hidden.add(linear(block.out, mixed.transpose([0, 2, 1, 3]).reshape([batch, time, -1])));
+    hidden = hidden.add(mlp(config, block, normalise(config, block.norm2, hidden)));
+    output.keys.push(keys);
+    output.values.push(values);
+  });
+  output.hidden = normalise(config, params.norm, hidden);
+  return output;
 }
 
-/** Next-token or masked-token logits `[batch, time, vocabularySize]` from hidden states. */
+/** Next-token or masked-token logits `[..., vocabularySize]` from hidden states `[..., width]`. */
 export function tokenLogits(params: TransformerParams<JaxArray>, hidden: JaxArray): JaxArray {
-  return np.matmul(hidden, params.tokens.transpose());
+  return params.output ? linear(params.output, hidden) : np.matmul(hidden, params.tokens.transpose());
 }
 
-const linear = ({ weight, bias }: { weight: JaxArray; bias: JaxArray }, x: JaxArray): JaxArray =>
-  np.matmul(x, weight).add(bias);
+const linear = ({ weight, bias }: ProjectionParams<JaxArray>, x: JaxArray): JaxArray => {
+  const product = np.matmul(x, weight);
+  return bias ? product.add(bias) : product;
+};
+
+function mlp(config: TransformerConfig, { gate, up, down }: BlockParams<JaxArray>, x: JaxArray): JaxArray {
+  const inner = linear(up, x);
+  if (gate) return linear(down, nn.silu(linear(gate, x)).mul(inner));
+  return linear(down, config.mlp === "gelu" ? gelu(inner) : geluTanh(inner));
+}
 
 /** x times the normal distribution function (Hendrycks and Gimpel 2016), exact. */
 const gelu = (x: JaxArray): JaxArray => scipySpecial.erf(x.mul(Math.SQRT1_2)).add(1).mul(x).mul(0.5);
 
-/** Layer normalisation over the last axis (Ba et al. 2016), epsilon 1e-5. */
-function normalise({ scale, bias }: { scale: JaxArray; bias: JaxArray }, x: JaxArray): JaxArray {
-  const centred = x.sub(x.mean(-1, { keepdims: true }));
+/** Its approximation, which GPT-2 was trained with. */
+const geluTanh = (x: JaxArray): JaxArray =>
+  np
+    .tanh(x.add(x.mul(x).mul(x).mul(0.044715)).mul(Math.sqrt(2 / Math.PI)))
+    .add(1)
+    .mul(x)
+    .mul(0.5);
+
+/** Over the last axis. */
+function normalise(config: TransformerConfig, { scale, bias }: NormParams<JaxArray>, x: JaxArray): JaxArray {
+  // Where a model has layer norms, a norm of heads would have a bias too.
+  const centred = bias ? x.sub(x.mean(-1, { keepdims: true })) : x;
   const variance = centred.mul(centred).mean(-1, { keepdims: true });
-  return centred
-    .div(np.sqrt(variance.add(1e-5)))
-    .mul(scale)
-    .add(bias);
-}
-
-/** What is added to attention scores: a large negative number where a key must not be seen. Null: all are seen. */
-function attentionBias(config: TransformerConfig, time: number, mask: JaxArray | null): JaxArray | null {
-  const hidden = -1e9;
-  const causal = config.causal ? np.tri(time, time).sub(1).mul(-hidden) : null; // [time, time]
-  const padding = mask ? mask.sub(1).mul(-hidden).reshape([mask.shape[0], 1, 1, time]) : null;
-  if (causal && padding) return padding.add(causal);
-  return causal ?? padding;
-}
-
-function attend(
-  config: TransformerConfig,
-  block: BlockParams<JaxArray>,
-  x: JaxArray,
-  visible: JaxArray | null,
-): JaxArray {
-  const [batch, time, width] = x.shape;
-  const { heads } = config;
-  const size = width / heads;
-  const [queries, keys, values] = [block.queries, block.keys, block.values].map((projection) =>
-    linear(projection, x).reshape([batch, time, heads, size]).transpose([0, 2, 1, 3]),
-  );
-  const scores = np.matmul(queries, keys.transpose([0, 1, 3, 2])).mul(1 / Math.sqrt(size));
-  const weights = nn.softmax(visible ? scores.add(visible) : scores, -1); // [batch, heads, time, time]
-  const mixed = np.matmul(weights, values).transpose([0, 2, 1, 3]).reshape([batch, time, width]);
-  return linear(block.out, mixed);
+  const scaled = centred.div(np.sqrt(variance.add(config.normEpsilon))).mul(scale);
+  return bias ? scaled.add(bias) : scaled;
 }

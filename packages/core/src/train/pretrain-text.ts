@@ -7,10 +7,10 @@ import type { Backbone } from "../models/classifier.js";
 import {
   applyTransformer,
   initTransformer,
-  type TransformerConfig,
   type TransformerParams,
   tokenLogits,
 } from "../models/transformer.js";
+import { type TransformerConfig, transformerConfig } from "../models/transformer-config.js";
 import type { Random } from "../random.js";
 import { namedTensors } from "./safetensors.js";
 import { createTrainer, type FitOptions } from "./trainer.js";
@@ -82,14 +82,14 @@ export async function pretrainTextModel(
   const lengths = encoded.map((ids) => ids.length).sort((a, b) => a - b);
   const covering = lengths[Math.ceil(options.coverage * lengths.length) - 1];
   const contextLength = Math.min(options.contextLength, Math.ceil(covering / 8) * 8);
-  const config: TransformerConfig = {
+  const config = transformerConfig("gpt2", {
     vocabularySize: tokenizer.vocabularySize,
     contextLength,
     width: options.width,
     layers: options.layers,
     heads: options.heads,
-    causal: true,
-  };
+    mlp: "gelu",
+  });
   const columns = pad(encoded, contextLength, tokenizer.specialTokens[PADDING]);
   const initial = initTransformer(config, random.stream("init"));
   const trainer = await createTrainer<TransformerParams<Tensor>, TransformerParams<JaxArray>>({
@@ -99,7 +99,10 @@ export async function pretrainTextModel(
     batchSize: options.batchSize,
     optimizer: { weightDecay: options.weightDecay, beta2: 0.98 },
     loss: (params, { tokens, mask }) => {
-      const states = applyTransformer(config, params, tokens, mask).slice([], [0, contextLength - 1]);
+      const states = applyTransformer(config, params, tokens, { mask }).hidden.slice(
+        [],
+        [0, contextLength - 1],
+      );
       const next = tokens.slice([], [1, contextLength]);
       const counted = mask.slice([], [1, contextLength]);
       const logProbs = nn.logSoftmax(tokenLogits(params, states), -1);
@@ -163,7 +166,8 @@ export function textBackbone(config: TransformerConfig, params: TransformerParam
     featureSize: config.width,
     features: (body: TransformerParams<JaxArray>, { tokens, mask }) => {
       const weights = mask.reshape([...mask.shape, 1]);
-      return applyTransformer(config, body, tokens, mask).mul(weights).sum(1).div(weights.sum(1));
+      const { hidden } = applyTransformer(config, body, tokens, { mask });
+      return hidden.mul(weights).sum(1).div(weights.sum(1));
     },
   };
 }
