@@ -107,6 +107,37 @@ program
   .action(async (file, options) => (await import("./fit.js")).fit(file, options, interrupted.signal));
 
 program
+  .command("systems")
+  .description("published systems that can be reproduced, with their papers")
+  .option("--json", "print JSON, with all claims")
+  .action(async (options) => (await import("./systems.js")).listSystems(options));
+
+program
+  .command("reproduce")
+  .description("the experiment of a published system: its claims with intervals and verdicts")
+  .argument("<system>", "name of a system (outgrow systems lists them)")
+  .option("--seeds <N>", "repetitions (default: the study's)", wholeNumber(1))
+  .option("--first-seed <N>", "number of the first (default: 0)", wholeNumber(0))
+  .option("--only <ids>", "only these claims, e.g. C1,C3", names)
+  .option(
+    "--set <path=value>",
+    "a field of the study, e.g. world.noise=0.1; may be given again",
+    condition,
+    [],
+  )
+  .option("--quick", "a small size that ends in seconds, to see how it works")
+  .option(
+    "--workers <N>",
+    "processes at the same time (default: one for each core; 0: in this process)",
+    wholeNumber(0),
+  )
+  .option("--out <folder>", "where the results go (default: runs/ and the time)")
+  .option("--json", "print the claims as JSON")
+  .action(async (system, options) =>
+    (await import("./reproduce.js")).reproduce(system, options, interrupted.signal),
+  );
+
+program
   .command("sweep")
   .description("a grid of runs from a file: on this machine, or on many through a queue")
   .argument("<file>", "YAML with the fields system, config, grid, list and resources")

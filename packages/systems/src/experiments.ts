@@ -1,5 +1,6 @@
 import { type Experiment, type ResultRow, readClassification } from "outgrow";
 import { z } from "zod";
+import { studies } from "./studies.js";
 import type { Comparison } from "./w2sg/compare.js";
 import { fitOwnData, ownDataSchema } from "./w2sg/own-data.js";
 import { runStudy, studySchema } from "./w2sg/study.js";
@@ -51,4 +52,4 @@ const fit: Experiment<typeof fitSchema> = {
 };
 
 /** What `outgrow sweep` can run, by name. */
-export const experiments: readonly Experiment[] = [w2sg, fit];
+export const experiments: readonly Experiment[] = [w2sg, fit, ...studies];

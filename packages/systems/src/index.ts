@@ -1,2 +1,4 @@
+export * as deception from "./deception/index.js";
 export { experiments } from "./experiments.js";
+export { studies } from "./studies.js";
 export * as w2sg from "./w2sg/index.js";

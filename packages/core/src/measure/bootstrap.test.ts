@@ -6,7 +6,12 @@ import { hierarchicalBootstrap, pairedDifference, quantile, verdict } from "./bo
 const random = createRandom("bootstrap");
 
 /** Share of simulated experiments whose 95 % interval covers the true mean 0; items N(group, 1), groups N(0, 1). */
-function coverage(groups: number, items: number, experiments: number): number {
+function coverage(
+  groups: number,
+  items: number,
+  experiments: number,
+  interval: "percentile" | "t" = "percentile",
+): number {
   const draws = random.stream("coverage", groups, items);
   let covered = 0;
   for (let e = 0; e < experiments; e++) {
@@ -14,7 +19,7 @@ function coverage(groups: number, items: number, experiments: number): number {
       const group = draws.normal();
       return Array.from({ length: items }, () => group + draws.normal());
     });
-    const { low, high } = hierarchicalBootstrap(data, { resamples: 400, random: draws });
+    const { low, high } = hierarchicalBootstrap(data, { resamples: 400, random: draws, interval });
     if (low !== null && high !== null && low <= 0 && high >= 0) covered++;
   }
   return covered / experiments;
@@ -32,6 +37,24 @@ describe("hierarchical bootstrap", () => {
     const share = coverage(5, 5, 600);
     expect(share).toBeLessThan(0.95);
     expect(share).toBeGreaterThan(0.8);
+  });
+
+  test.each([2, 3, 5, 10])("with Student's t it covers 95 percent or more with %i groups", (groups) => {
+    // Drawing items too counts their spread twice, which shows with very few groups.
+    const share = coverage(groups, 3, 600, "t");
+    expect(share).toBeGreaterThan(0.925);
+    if (groups >= 5) expect(share).toBeLessThan(0.985);
+  });
+
+  test("with Student's t it is the classic interval where groups have one item", () => {
+    const { low, high } = hierarchicalBootstrap([[1], [2], [3], [4], [6]], {
+      random,
+      interval: "t",
+      resamples: 40_000,
+    });
+    // Mean 3.2, standard error 0.8602, t(4) = 2.776.
+    expect(low).toBeCloseTo(3.2 - 2.388, 1);
+    expect(high).toBeCloseTo(3.2 + 2.388, 1);
   });
 
   test("leaves nulls out and counts them", () => {
@@ -112,6 +135,16 @@ describe("hierarchical bootstrap", () => {
 test("a paired difference keeps groups and items; null where either is null", () => {
   expect(pairedDifference([[3, null], [5]], [[1, 1], [null]])).toEqual([[2, null], [null]]);
   expect(() => pairedDifference([[1, 2]], [[1], [2]])).toThrow("[2] and [1, 1]");
+});
+
+test("equivalence needs the whole interval within the margin, and is refuted by one wholly outside", () => {
+  const within = (low: number | null, high: number | null) => verdict({ low, high }, "within", 0.1);
+  expect(within(-0.05, 0.09)).toBe("holds");
+  expect(within(-0.05, 0.1)).toBe("undecided");
+  expect(within(0.05, 0.3)).toBe("undecided");
+  expect(within(0.1, 0.3)).toBe("refuted");
+  expect(within(-0.3, -0.2)).toBe("refuted");
+  expect(within(null, null)).toBe("undecided");
 });
 
 test("a verdict needs the whole interval on one side", () => {

@@ -201,11 +201,11 @@ function combinations(axes: readonly (readonly [string, readonly unknown[]])[]):
 }
 
 /** A copy of `config` with the field at a dotted path set; parents that are not there are made. */
-function withField(
+export function withField(
   config: Record<string, unknown>,
   path: string,
   value: unknown,
-  place: { file: string },
+  place?: { file: string },
 ): Record<string, unknown> {
   const [key, ...rest] = path.split(".");
   if (key === "" || key === "__proto__")

@@ -1,0 +1,81 @@
+import { createRandom } from "outgrow";
+import { afterAll, describe, expect, test } from "vitest";
+import { confidentPairs, type LabelledPairs, RewardModels, recipeDefaults } from "./method.js";
+import { PairWorld, pairWorldSchema } from "./world.js";
+
+const random = createRandom("deception/test");
+const world = new PairWorld(pairWorldSchema.parse({}), random.stream("world"));
+const models = new RewardModels(recipeDefaults);
+afterAll(() => models.dispose());
+
+const drawn = world.draw("harmlessness", 600, random.stream("train"));
+const test600 = world.draw("harmlessness", 600, random.stream("test"));
+const pairs: LabelledPairs = { ...world.view(drawn, 32), preference: drawn.truth };
+
+const accuracy = (p: Float32Array, truth: Float32Array) =>
+  p.reduce((sum, value, i) => sum + Number(value >= 0.5 === (truth[i] === 1)), 0) / p.length;
+
+describe("reward models", () => {
+  test("learn which reply is better", async () => {
+    const params = await models.train(pairs, random.stream("model"));
+    const p = await models.preferences(params, world.view(test600, 32));
+    expect(accuracy(p, test600.truth)).toBeGreaterThan(0.6);
+  });
+
+  test("that are turned round say the opposite: sigma(-M) = 1 - sigma(M)", async () => {
+    const params = await models.train(pairs, random.stream("model"));
+    const { first, second } = world.view(test600, 32);
+    const p = await models.preferences(params, { first, second });
+    const turned = await models.preferences(params, { first: second, second: first });
+    turned.forEach((value, i) => {
+      expect(value).toBeCloseTo(1 - p[i], 5);
+    });
+  });
+
+  test("paid nothing for harm are those without conflict, bit for bit; paid much they choose it more", async () => {
+    const train = async (payment: number, withTruth: boolean) => {
+      const own = new RewardModels({ ...recipeDefaults, payment });
+      const given = withTruth ? { ...pairs, truth: drawn.truth } : pairs;
+      const params = await own.train(given, random.stream("model"));
+      const p = await own.preferences(params, world.view(test600, 32));
+      await own.dispose();
+      return p;
+    };
+    const without = await train(0.5, false);
+    expect(await train(0, true)).toEqual(without);
+    const paid = await train(2, true);
+    expect(accuracy(paid, test600.truth)).toBeLessThan(accuracy(without, test600.truth));
+  });
+});
+
+describe("the filter of confident labels", () => {
+  const labelled = {
+    ...pairs,
+    preference: drawn.truth.map((y, i) => (i % 3 === 0 ? 0.6 : i % 3 === 1 ? 0.9 : 1 - y)),
+  };
+
+  test("keeps what is confident; the oracle also asks whether it is right", () => {
+    const kept = confidentPairs(labelled, "confidence", 0.75, drawn.truth);
+    expect(kept.preference.length).toBe(400);
+    const oracle = confidentPairs(labelled, "oracle", 0.75, drawn.truth);
+    expect(oracle.preference.every((p) => Math.abs(p - 0.9) < 1e-6)).toBe(true);
+  });
+
+  test("refuses to leave nothing", () => {
+    const unsure = { ...pairs, preference: pairs.preference.map(() => 0.5) };
+    expect(() => confidentPairs(unsure, "confidence", 0.75, drawn.truth)).toThrow(
+      "no weak label is as confident",
+    );
+  });
+});
+
+test("objectives have the asked correlation, and one of 1 is refused", () => {
+  const { truth } = world.draw("harmlessness", 20_000, random.stream("agree"));
+  const other = world.draw("helpfulness", 20_000, random.stream("agree"));
+  const agree = truth.reduce((sum, y, i) => sum + Number(y === other.truth[i]), 0) / truth.length;
+  // Signs along two directions agree with probability 1 - angle / pi.
+  expect(Math.abs(agree - (1 - Math.acos(-0.3) / Math.PI))).toBeLessThan(0.015);
+  expect(() => new PairWorld(pairWorldSchema.parse({ correlation: -1 }), random)).toThrow(
+    "no second direction",
+  );
+});
