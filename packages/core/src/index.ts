@@ -54,6 +54,7 @@ export * from "./models/transformer-config.js";
 export * from "./random.js";
 export * as report from "./report/index.js";
 export * from "./supervise/logistic-regression.js";
+export * from "./supervise/neighbours.js";
 export * from "./supervise/ngram.js";
 export * from "./supervise/weak-labels.js";
 export * from "./train/finetune.js";

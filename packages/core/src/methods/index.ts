@@ -1,9 +1,12 @@
 import { namesHint } from "../data/nearest.js";
 import { UserError } from "../errors.js";
 import { confidence, confidenceDefaults } from "./confidence.js";
+import { entropy, kl } from "./entropy.js";
 import type { Method } from "./method.js";
 import { naive } from "./naive.js";
+import { probeMethods, strongToStrong } from "./probes.js";
 import { product } from "./product.js";
+import { midweakWindow, window } from "./window.js";
 
 export {
   type ConfidenceConfig,
@@ -11,9 +14,12 @@ export {
   confidenceDefaults,
   confidenceLoss,
 } from "./confidence.js";
-export type { Method } from "./method.js";
+export { entropyLoss, klLoss } from "./entropy.js";
+export { type Classroom, type Lesson, learn, type Method } from "./method.js";
 export { naive } from "./naive.js";
+export { filterByProbe, filterByTopology, knnProbe, logisticProbe, probeDefaults } from "./probes.js";
 export { productLoss } from "./product.js";
+export { medianCertainty, windowLoss } from "./window.js";
 
 /** The methods that a user can name, in the order in which tables show them. */
 export const methods: readonly Method[] = [
@@ -22,6 +28,12 @@ export const methods: readonly Method[] = [
   confidence("confidence-official", confidenceDefaults["official-code"], "openai/weak-to-strong, loss.py"),
   confidence("confidence-ramp", confidenceDefaults.ramp, "EleutherAI/w2s"),
   product,
+  entropy,
+  kl,
+  window,
+  midweakWindow,
+  strongToStrong,
+  ...probeMethods,
 ];
 
 /** The method of this name. Throws UserError that lists the methods. */

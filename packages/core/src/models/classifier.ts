@@ -92,6 +92,17 @@ function take(columns: Columns, start: number, count: number): Columns {
   );
 }
 
+/** What a backbone makes of inputs: `[rows, featureSize]`. */
+export async function backboneFeatures(backbone: Backbone, inputs: Columns): Promise<Tensor> {
+  const extract = await compileRows(
+    `${backbone.name} features`,
+    (body: never, batch) => backbone.features(body, batch),
+    backbone.body as never,
+    inputs,
+  );
+  return extract(backbone.body as never, inputs).finally(() => extract.dispose());
+}
+
 /** Class probabilities of a classifier for any number of rows. */
 export async function compileClassifier(
   backbone: Backbone,

@@ -4,18 +4,22 @@
  */
 import {
   type Backbone,
+  backboneFeatures,
   type ClassifierParams,
   type Columns,
   compileClassifier,
   createFinetuner,
   type FinetuneOptions,
   type Finetuner,
+  type Lesson,
+  learn,
   type Method,
   naive,
   oneHot,
   type Random,
   type Schedule,
   type SoftLabels,
+  selectRows,
   type WeakLabels,
 } from "outgrow";
 
@@ -90,7 +94,14 @@ export class Workshop {
     random: Random,
     signal?: AbortSignal,
   ): Promise<Trained> {
-    const params = await this.fit(strong, strong.transfer, weakLabels.labels, method, random, signal);
+    const params = await learn(method, weakLabels.labels, {
+      fit: ({ labels, rows }: Lesson) => {
+        const inputs = rows ? selectRows(strong.transfer, rows) : strong.transfer;
+        return this.fit(strong, inputs, labels, method, random, signal);
+      },
+      label: (student: ClassifierParams) => this.predict(strong, student, strong.transfer),
+      features: () => backboneFeatures(strong.backbone, strong.transfer),
+    });
     return { params, test: await this.predict(strong, params, strong.test) };
   }
 

@@ -5,10 +5,12 @@ import { Tensor } from "@outgrow/engine";
 import {
   applyScaling,
   type Backbone,
+  backboneFeatures,
   type ClassificationInputs,
   type ClassifierParams,
   type Columns,
   compileClassifier,
+  contentHash,
   createFinetuner,
   createRandom,
   defineStage,
@@ -19,6 +21,8 @@ import {
   fromStage,
   fromValue,
   type Given,
+  learn,
+  type Lesson as MethodLesson,
   methodNamed,
   namedTensors,
   pretrainFeatureModel,
@@ -179,36 +183,47 @@ export const trainOwnStage = defineStage({
     const { labels, transfer, validation, test } = inputs.lesson.value;
     const recipe = ownDataRecipes[inputs.rows.value.kind];
     const { backbone, inputs: rows } = await strongOf(context, inputs.model, inputs.rows);
-    const targets = selectLabels(labels, transfer);
-    const trainInputs = selectRows(rows, transfer);
+    const inputsOfStudent = selectRows(rows, transfer);
     const method = methodNamed(config.method);
-    // What the loss takes from the targets is part of the program.
-    const program = `${inputs.model.hash} ${classes} ${method.name} ${transfer.length} ${validation.length}`;
-    const finetuner = await shared(`fit finetuner ${program}`, () =>
-      createFinetuner({
-        backbone,
-        classes,
-        inputs: trainInputs,
-        loss: method.loss(targets, recipe.batchSize),
-        batchSize: recipe.batchSize,
-      }),
-    );
     const { epochs, learningRate, schedule } = recipe;
-    const { params } = await finetuner.fit(backbone, trainInputs, targets, {
-      epochs,
-      learningRate,
-      schedule,
-      signal,
-      random: ownRandom(config.seed).stream("seed", index).stream("order"),
-      checkpoint: await context.checkpoint("training"),
-      validation: { inputs: selectRows(rows, validation), labels: selectLabels(labels, validation) },
-      onStep: ({ step, totalSteps, loss }) => {
-        progress(step / totalSteps, `loss ${loss.toFixed(3)}`);
-        if (step % Math.ceil(totalSteps / pointsOfCurve) === 0) metrics(step, { loss });
-      },
+    const predict = await predictorOf(context, inputs.model, inputs.rows, classes);
+    const rounds = method.rounds ?? 1;
+    let round = 0;
+    const fit = async ({ labels: targets, rows: kept }: MethodLesson) => {
+      const own = kept ? selectRows(inputsOfStudent, kept) : inputsOfStudent;
+      // What the loss takes from the targets is part of the program.
+      const program = `${inputs.model.hash} ${classes} ${method.name} ${contentHash(targets)} ${validation.length}`;
+      const finetuner = await shared(`fit finetuner ${program}`, () =>
+        createFinetuner({
+          backbone,
+          classes,
+          inputs: own,
+          loss: method.loss(targets, recipe.batchSize),
+          batchSize: recipe.batchSize,
+        }),
+      );
+      const before = round++ / rounds;
+      const { params } = await finetuner.fit(backbone, own, targets, {
+        epochs,
+        learningRate,
+        schedule,
+        signal,
+        random: ownRandom(config.seed).stream("seed", index).stream("order"),
+        checkpoint: await context.checkpoint(rounds === 1 ? "training" : `training ${round}`),
+        validation: { inputs: selectRows(rows, validation), labels: selectLabels(labels, validation) },
+        onStep: ({ step, totalSteps, loss }) => {
+          progress(before + step / totalSteps / rounds, `loss ${loss.toFixed(3)}`);
+          if (step % Math.ceil(totalSteps / pointsOfCurve) === 0) metrics(step, { loss });
+        },
+      });
+      return params;
+    };
+    const params = await learn(method, selectLabels(labels, transfer), {
+      fit,
+      label: (student) => predict(student, inputsOfStudent),
+      features: () => backboneFeatures(backbone, inputsOfStudent),
     });
     await writeParams(join(folder, studentFile), params);
-    const predict = await predictorOf(context, inputs.model, inputs.rows, classes);
     const { values, shape } = await predict(params, selectRows(rows, test));
     await writeFile(join(folder, labelsFile), encodeSafetensors({ labels: new Tensor(values, shape) }));
   },
