@@ -30,6 +30,8 @@ config:
   worlds: 1
   tasks: 1
   modes: [linear-probe]
+  methods: [naive, confidence, confidence-official, confidence-ramp, product]
+  analyses: false
   supervisionSize: 2000
   transferSize: 2000
   ladder:

@@ -17,6 +17,7 @@ config:
   testSize: 300
   modes: [linear-probe]
   methods: [naive]
+  analyses: false
   ladder: [{ width: 4, samples: 300, epochs: 1 }, { width: 8, samples: 300, epochs: 1 }]
 grid: { seed: [0, 1] }
 resources: { memory: 1 GiB }

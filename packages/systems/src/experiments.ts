@@ -3,7 +3,6 @@ import { z } from "zod";
 import { studies } from "./studies.js";
 import type { Comparison } from "./w2sg/compare.js";
 import { fitOwnData, ownDataSchema } from "./w2sg/own-data.js";
-import { runStudy, studySchema } from "./w2sg/study.js";
 
 /** The measures of a student in columns. */
 function flat({ agreement, calibration: _, pgrReason, ...rest }: Partial<Comparison>): ResultRow {
@@ -15,15 +14,6 @@ function flat({ agreement, calibration: _, pgrReason, ...rest }: Partial<Compari
   };
   return { ...(rest as ResultRow), ...nested };
 }
-
-const w2sg: Experiment<typeof studySchema> = {
-  name: "w2sg",
-  title: "Weak-to-strong generalization on the factor world",
-  schema: studySchema,
-  measures: ["pgr", "studentAccuracy"],
-  conditions: ["mode", "weak", "method"],
-  run: async (config, context) => (await runStudy(config, context)).map((record) => flat({ ...record })),
-};
 
 const fitSchema = ownDataSchema.extend({
   /** Path of a CSV or JSONL file. */
@@ -52,4 +42,4 @@ const fit: Experiment<typeof fitSchema> = {
 };
 
 /** What `outgrow sweep` can run, by name. */
-export const experiments: readonly Experiment[] = [w2sg, fit, ...studies];
+export const experiments: readonly Experiment[] = [fit, ...studies];

@@ -1,5 +1,6 @@
 import type { Study } from "outgrow";
 import { deception } from "./deception/study.js";
+import { w2sg } from "./w2sg/reproduction.js";
 
 /** The published systems, in the order of their families. */
-export const studies: readonly Study[] = [deception];
+export const studies: readonly Study[] = [w2sg, deception];

@@ -18,6 +18,8 @@ export interface FinetuneOptions extends Omit<FitOptions, "validation"> {
    * student they must be weak labels: the truth is not its to see.
    */
   validation?: { inputs: Columns; labels: SoftLabels };
+  /** Shows what the student says of other inputs after each pass; chooses nothing. In place of `validation`. */
+  afterPass?: { inputs: Columns; look(predictions: SoftLabels): void };
 }
 
 /** Trains classifiers of one backbone's shape with one loss; compiled once. */
@@ -64,8 +66,19 @@ export async function createFinetuner({
   });
   let predictor: ReturnType<typeof compileClassifier> | undefined;
   return {
-    async fit(from, given, targets, { validation, ...options }) {
+    async fit(from, given, targets, { validation, afterPass, ...options }) {
       const initial = initClassifier(from, classes);
+      const every = Math.floor(count / Math.min(batchSize, count));
+      if (afterPass) {
+        predictor ??= compileClassifier(backbone, classes, afterPass.inputs);
+        const predict = await predictor;
+        let passes = 0;
+        const score = async (vector: Tensor) => {
+          afterPass.look(await predict(trainer.flat.unflatten(vector), afterPass.inputs));
+          return ++passes; // the last is kept
+        };
+        return trainer.fit(initial, columns(given, targets), { ...options, validation: { score, every } });
+      }
       if (!validation) return trainer.fit(initial, columns(given, targets), options);
       predictor ??= compileClassifier(backbone, classes, validation.inputs);
       const predict = await predictor;
@@ -77,7 +90,6 @@ export async function createFinetuner({
           wanted.length
         );
       };
-      const every = Math.floor(count / Math.min(batchSize, count));
       return trainer.fit(initial, columns(given, targets), { ...options, validation: { score, every } });
     },
     async dispose() {

@@ -45,7 +45,7 @@ const worldSchema = z.strictObject({
   world: latentFeaturesSchema,
 });
 
-const taskSchema = worldSchema.extend({
+export const taskSchema = worldSchema.extend({
   task: z.int().min(0),
   mode: z.enum(modes),
   supervisionSize: count,
@@ -198,7 +198,7 @@ const writeBackbone = (folder: string, backbone: Backbone, file = backboneFile) 
     encodeSafetensors(Object.fromEntries(namedTensors(backbone.body as object)), { name: backbone.name }),
   );
 
-async function writePredictions(
+export async function writePredictions(
   folder: string,
   predictions: Record<string, SoftLabels>,
   truth?: Int32Array,
@@ -233,10 +233,12 @@ interface Seat {
   truth: Truth;
   /** Of the task and mode. */
   random: Random;
+  /** The first input of each of the student's examples: `[transfer]`. */
+  shallow: Float32Array;
 }
 
 /** All that a training of a task needs. */
-async function seat(
+export async function seat(
   { config, shared }: Pick<StageContext<TaskConfig, unknown>, "config" | "shared">,
   backbone: StageOutput,
 ): Promise<Seat> {
@@ -253,6 +255,7 @@ async function seat(
       test: label(bench.splits.latents.test),
     },
     random: taskRandom.stream(mode),
+    shallow: bench.splits.firstInput,
   };
 }
 
@@ -331,6 +334,10 @@ function drawSplits(world: LatentFeaturesWorld, config: WorldConfig, random: Ran
   const transfer = draw(config.transferSize, "transfer");
   const test = draw(config.testSize, "test");
   return {
+    firstInput: Float32Array.from(
+      { length: config.transferSize },
+      (_, i) => transfer.inputs.data[i * config.world.inputSize],
+    ),
     inputs: { supervision: supervision.inputs, transfer: transfer.inputs, test: test.inputs },
     latents: { supervision: supervision.latents, transfer: transfer.latents, test: test.latents },
   };

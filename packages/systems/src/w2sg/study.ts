@@ -172,12 +172,7 @@ export async function runWorld(
     const name = rungName(rung.width);
     const onProgress = (fraction: number) => stage.update(done + share * fraction, name);
     const running = { signal, onProgress };
-    let output: StageOutput;
-    if (seeds && seeds.length > 1) {
-      const ofWorlds = { seeds: [...seeds], index, world, rung };
-      const together = await lab.run(pretrainTogetherStage, ofWorlds, {}, running);
-      output = await lab.run(oneOfTogetherStage, { seed }, { together }, { signal });
-    } else output = await lab.run(pretrainStage, { ...ofWorld, rung }, {}, running);
+    const output = await pretrainedRung(lab, { ...ofWorld, rung }, seeds, running);
     reused &&= output.cached;
     ladder.push({ name, output });
     done += share;
@@ -202,6 +197,19 @@ export async function runWorld(
     taskProgress.done(allReused ? "reused" : undefined);
   }
   return records;
+}
+
+/** A rung of the ladder, pretrained alone or with those of other seeds. */
+export async function pretrainedRung(
+  lab: Lab,
+  config: z.output<typeof pretrainStage.config>,
+  seeds: readonly number[] | undefined,
+  running: { signal?: AbortSignal; onProgress?: (fraction: number) => void },
+): Promise<StageOutput> {
+  if (!seeds || seeds.length === 1) return lab.run(pretrainStage, config, {}, running);
+  const { seed, ...others } = config;
+  const together = await lab.run(pretrainTogetherStage, { ...others, seeds: [...seeds] }, {}, running);
+  return lab.run(oneOfTogetherStage, { seed }, { together }, { signal: running.signal });
 }
 
 /** A pretrained model, or one that is not. */
