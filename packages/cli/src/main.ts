@@ -115,7 +115,8 @@ program
 program
   .command("reproduce")
   .description("the experiment of a published system: its claims with intervals and verdicts")
-  .argument("<system>", "name of a system (outgrow systems lists them)")
+  .argument("[system]", "name of a system (outgrow systems lists them)")
+  .option("--all", "all systems: the atlas, a page for each and one table")
   .option("--seeds <N>", "repetitions (default: the study's)", wholeNumber(1))
   .option("--first-seed <N>", "number of the first (default: 0)", wholeNumber(0))
   .option("--only <ids>", "only these claims, e.g. C1,C3", names)

@@ -7,7 +7,7 @@ import { describeComparison } from "./diff.js";
 import { findRun } from "./find-run.js";
 import { fitJob } from "./fit.js";
 import { type Job, perform, type RunOptions } from "./perform.js";
-import { reproductionOfRecord } from "./reproduce.js";
+import { atlasJob, reproductionOfRecord } from "./reproduce.js";
 import { studyJob } from "./start.js";
 import { sweepOfRecord } from "./sweep.js";
 
@@ -15,6 +15,7 @@ import { sweepOfRecord } from "./sweep.js";
 const kinds: Record<string, (record: RunRecord) => Job | Promise<Job>> = {
   w2sg: ({ configuration }) => studyJob(configuration),
   sweep: ({ configuration }) => sweepOfRecord(configuration),
+  atlas: ({ configuration }) => atlasJob(configuration),
   reproduce: ({ configuration }) => reproductionOfRecord(configuration),
   fit: ({ configuration, inputs }) => fitJob(configuration as Parameters<typeof fitJob>[0], inputs.data.path),
 };

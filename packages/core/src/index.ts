@@ -6,6 +6,7 @@ export * from "./decode/generation.js";
 export * from "./errors.js";
 export * from "./files.js";
 export * from "./lab/artifacts.js";
+export * from "./lab/atlas.js";
 export * from "./lab/cache.js";
 export * from "./lab/code-version.js";
 export * from "./lab/compare-runs.js";

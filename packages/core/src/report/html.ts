@@ -77,8 +77,8 @@ function table({ title, caption, columns, rows }: ReportTable): string {
   const head = columns.map(({ name }, index) => `<th scope="col"${side(index)}>${text(name)}</th>`);
   const cell = (value: Cell, index: number) =>
     index === 0
-      ? `<th scope="row"${side(index)}>${text(formatCell(value))}</th>`
-      : `<td${side(index)}>${text(formatCell(value))}</td>`;
+      ? `<th scope="row"${side(index)}>${content(value)}</th>`
+      : `<td${side(index)}>${content(value)}</td>`;
   return `<div class="card">
 <h3>${text(title)}</h3>
 ${caption ? `<p class="caption">${text(caption)}</p>` : ""}
@@ -89,6 +89,14 @@ ${rows.map((row) => `<tr>${row.map(cell).join("")}</tr>`).join("\n")}
 </tbody>
 </table></div>
 </div>`;
+}
+
+function content(cell: Cell): string {
+  const shown = text(formatCell(cell));
+  if (cell === null || typeof cell !== "object") return shown;
+  if (!/^[\w.-]+(\/[\w.-]+)*$/.test(cell.href))
+    throw new TypeError(`"${cell.href}" is not a page of the folder.`);
+  return `<a href="${cell.href}">${shown}</a>`;
 }
 
 function figure(each: Figure): string {

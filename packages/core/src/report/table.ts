@@ -1,6 +1,7 @@
 import { plainText } from "./text.js";
 
-export type Cell = string | number | null;
+/** A link leads to another page of the same folder. */
+export type Cell = string | number | null | { text: string; href: string };
 
 /** A table for the terminal and for a report. */
 export interface ReportTable {
@@ -16,6 +17,7 @@ export interface ReportTable {
 export function formatCell(cell: Cell | undefined): string {
   if (cell === null || cell === undefined) return "–";
   if (typeof cell === "string") return plainText(cell);
+  if (typeof cell === "object") return plainText(cell.text);
   if (Number.isInteger(cell) || !Number.isFinite(cell)) return String(cell).replace("-", "−");
   return String(Number(cell.toPrecision(4))).replace("-", "−");
 }
