@@ -20,6 +20,11 @@ export interface Tokenizer {
    * @throws RangeError for an id outside the vocabulary
    */
   decode(ids: ArrayLike<number>): string;
+  /**
+   * The bytes that a token puts into a text, special tokens spelled out; they may be a part of a character. Not to be changed.
+   * @throws RangeError for an id outside the vocabulary
+   */
+  tokenBytes(id: number): Uint8Array;
   /** The tokenizer as Hugging Face's `tokenizer.json`. */
   toJSON(): object;
 }
@@ -145,6 +150,10 @@ function createTokenizer(vocabulary: Vocabulary): Tokenizer {
       : Uint8Array.from(token, (character) => byteOf.get(character) ?? 0),
   );
   const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  const tokenBytes = (id: number) => {
+    if (bytes[id] === undefined) throw new RangeError(`token ${id} is not one of 0 to ${size - 1}`);
+    return bytes[id];
+  };
 
   return {
     vocabularySize: size,
@@ -157,13 +166,8 @@ function createTokenizer(vocabulary: Vocabulary): Tokenizer {
       }
       return Int32Array.from(encoded);
     },
-    decode(encoded) {
-      const parts = Array.from(encoded, (id) => {
-        if (bytes[id] === undefined) throw new RangeError(`token ${id} is not one of 0 to ${size - 1}`);
-        return bytes[id];
-      });
-      return decoder.decode(Buffer.concat(parts));
-    },
+    decode: (encoded) => decoder.decode(Buffer.concat(Array.from(encoded, tokenBytes))),
+    tokenBytes,
     toJSON: () => formatTokenizerJSON(vocabulary),
   };
 }

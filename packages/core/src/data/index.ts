@@ -2,4 +2,5 @@ export * from "./bpe.js";
 export * from "./csv-writer.js";
 export * from "./dataset.js";
 export * from "./split.js";
+export * from "./stream-decoder.js";
 export * from "./table.js";
