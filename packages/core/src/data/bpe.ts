@@ -1,10 +1,11 @@
 import { UserError } from "../errors.js";
 import { learnMerges } from "./bpe-training.js";
 import { Heap } from "./heap.js";
+import { textCutter } from "./text-cutting.js";
 import { formatTokenizerJSON, parseTokenizerJSON } from "./tokenizer-json.js";
-import { byteAlphabet, sectionCutter, type Vocabulary } from "./vocabulary.js";
+import { byteAlphabet, byteFallbacks, metaspace, plainSpecialToken, type Vocabulary } from "./vocabulary.js";
 
-/** A byte-level BPE tokenizer: every text has tokens, and its tokens give it back. */
+/** A BPE tokenizer: every text has tokens, and its tokens give it back, normalized where it normalizes. */
 export interface Tokenizer {
   /** Number of tokens; ids are 0 to `vocabularySize - 1`. */
   readonly vocabularySize: number;
@@ -14,12 +15,12 @@ export interface Tokenizer {
    * `[tokens]`: the ids of a text. A special token that is spelled out in the text becomes its id.
    * Lone surrogates become U+FFFD, as in UTF-8.
    */
-  encode(text: string): Int32Array;
+  encode(text: string, options?: EncodeOptions): Int32Array;
   /**
    * The text of ids; bytes that are not UTF-8 become U+FFFD.
    * @throws RangeError for an id outside the vocabulary
    */
-  decode(ids: ArrayLike<number>): string;
+  decode(ids: ArrayLike<number>, options?: DecodeOptions): string;
   /**
    * The bytes that a token puts into a text, special tokens spelled out; they may be a part of a character. Not to be changed.
    * @throws RangeError for an id outside the vocabulary
@@ -27,6 +28,19 @@ export interface Tokenizer {
   tokenBytes(id: number): Uint8Array;
   /** The tokenizer as Hugging Face's `tokenizer.json`. */
   toJSON(): object;
+}
+
+export interface EncodeOptions {
+  /**
+   * Whether the ids that the tokenizer puts around a text are put there, e.g. Llama's `<|begin_of_text|>`. Default false: a chat
+   * template spells them out already.
+   */
+  addSpecialTokens?: boolean;
+}
+
+export interface DecodeOptions {
+  /** Whether special tokens are left out. Default false. */
+  skipSpecialTokens?: boolean;
 }
 
 export interface BpeOptions {
@@ -56,34 +70,46 @@ export function trainBpe(texts: Iterable<string>, options: BpeOptions): Tokenize
   if (!(minFrequency >= 1)) {
     throw new UserError(`pairs must occur ${minFrequency} times to be merged, expected at least 1`);
   }
-  const cut = sectionCutter(specialTokens);
+  const vocabulary = {
+    addedTokens: specialTokens.map(plainSpecialToken),
+    normalizer: "none",
+    words: { units: "bytes", pattern: "gpt2", singleDigits: false },
+    ignoreMerges: false,
+    before: [],
+    after: [],
+  } as const satisfies Partial<Vocabulary>;
+  const cut = textCutter(vocabulary);
   const words = new Map<string, number>();
   for (const text of texts) {
-    for (const section of cut(text)) {
-      if ("special" in section) continue;
-      for (const word of section.words) words.set(word, (words.get(word) ?? 0) + 1);
+    for (const piece of cut(wellFormed(text))) {
+      if (typeof piece === "string") words.set(piece, (words.get(piece) ?? 0) + 1);
     }
   }
-  return createTokenizer({
-    ...learnMerges(words, tokens, { firstByte: specialTokens.length, vocabularySize, minFrequency }),
-    specialTokens: Object.fromEntries(specialTokens.map((token, id) => [token, id])),
+  const learned = learnMerges(words, tokens, {
+    firstByte: specialTokens.length,
+    vocabularySize,
+    minFrequency,
   });
+  return createTokenizer({ ...vocabulary, ...learned });
 }
 
 /**
- * The tokenizer in a parsed `tokenizer.json`.
- * @throws UserError when it is not a byte-level BPE with GPT-2's words, or is damaged
+ * The tokenizer in a parsed `tokenizer.json`: byte-level BPE as GPT-2, Llama 3, Qwen, SmolLM and Mistral have it, or BPE of
+ * characters with bytes for the rest as SentencePiece makes it (Llama 2, Mistral). Settings for padding and truncation are not used.
+ *
+ * @throws UserError when it is of another kind, or is damaged
  */
 export function tokenizerFromJSON(json: unknown): Tokenizer {
-  return createTokenizer(parseTokenizerJSON(json));
+  return createTokenizer(parseTokenizerJSON(json), json as object);
 }
 
 const maxCachedWords = 65_536;
 const maxCachedLength = 256;
 const positionsPerRank = 2 ** 30;
 
-function createTokenizer(vocabulary: Vocabulary): Tokenizer {
-  const { tokens, merges, specialTokens } = vocabulary;
+/** `json` is what the tokenizer was read from, and is written as again. */
+function createTokenizer(vocabulary: Vocabulary, json?: object): Tokenizer {
+  const { tokens, merges, addedTokens, words, ignoreMerges, before, after } = vocabulary;
   const ids = new Map(tokens.map((token, id) => [token, id]));
   const repeated = tokens.find((token, id) => token === "" || ids.get(token) !== id);
   if (repeated !== undefined) {
@@ -92,20 +118,30 @@ function createTokenizer(vocabulary: Vocabulary): Tokenizer {
     });
   }
   const size = tokens.length;
-  const byteIds = byteAlphabet.map((character) => ids.get(character) as number);
+  const alphabet = words.units === "bytes" ? byteAlphabet : byteFallbacks;
+  const byteIds = alphabet.map((token) => ids.get(token) as number);
   const mergedIds = merges.map(([left, right]) => ids.get(tokens[left] + tokens[right]) as number);
   const ranks = new Map<number, number>();
   merges.forEach(([left, right], rank) => {
-    const pair = left * size + right;
-    if (!ranks.has(pair)) ranks.set(pair, rank);
+    ranks.set(left * size + right, rank);
   });
-  const cut = sectionCutter(Object.keys(specialTokens));
+  const cut = textCutter(vocabulary);
   const encoder = new TextEncoder();
   const cache = new Map<string, readonly number[]>();
 
-  /** Merges the bytes of a word: the lowest rank first, and of the same rank the leftmost. */
+  const bytesOf = (text: string) => Array.from(encoder.encode(text), (byte) => byteIds[byte]);
+  const symbolsOf =
+    words.units === "bytes"
+      ? bytesOf
+      : (word: string) => [...word].flatMap((character) => ids.get(character) ?? bytesOf(character));
+  const spellingOf =
+    words.units === "bytes"
+      ? (word: string) => Array.from(encoder.encode(word), (byte) => byteAlphabet[byte]).join("")
+      : (word: string) => word;
+
+  /** Merges the symbols of a word: the lowest rank first, and of the same rank the leftmost. */
   const mergeWord = (word: string): number[] => {
-    const symbols = Array.from(encoder.encode(word), (byte) => byteIds[byte]);
+    const symbols = symbolsOf(word);
     const previous = symbols.map((_, i) => i - 1);
     const next = symbols.map((_, i) => (i + 1 < symbols.length ? i + 1 : -1));
     const rankAt = (at: number) =>
@@ -134,7 +170,8 @@ function createTokenizer(vocabulary: Vocabulary): Tokenizer {
   const encodeWord = (word: string): readonly number[] => {
     const known = cache.get(word);
     if (known !== undefined) return known;
-    const encoded = mergeWord(word);
+    const whole = ignoreMerges ? ids.get(spellingOf(word)) : undefined;
+    const encoded = whole === undefined ? mergeWord(word) : [whole];
     if (word.length <= maxCachedLength) {
       if (cache.size >= maxCachedWords) cache.clear();
       cache.set(word, encoded);
@@ -142,13 +179,11 @@ function createTokenizer(vocabulary: Vocabulary): Tokenizer {
     return encoded;
   };
 
-  const special = new Set(Object.values(specialTokens));
-  const byteOf = new Map(byteAlphabet.map((character, byte) => [character, byte]));
-  const bytes = tokens.map((token, id) =>
-    special.has(id)
-      ? encoder.encode(token)
-      : Uint8Array.from(token, (character) => byteOf.get(character) ?? 0),
+  const specialTokens = Object.fromEntries(
+    addedTokens.filter((token) => token.special).map(({ content, id }) => [content, id]),
   );
+  const special = new Set(Object.values(specialTokens));
+  const bytes = bytesOfTokens(vocabulary, encoder);
   const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   const tokenBytes = (id: number) => {
     if (bytes[id] === undefined) throw new RangeError(`token ${id} is not one of 0 to ${size - 1}`);
@@ -158,16 +193,43 @@ function createTokenizer(vocabulary: Vocabulary): Tokenizer {
   return {
     vocabularySize: size,
     specialTokens,
-    encode(text) {
-      const encoded: number[] = [];
-      for (const section of cut(text)) {
-        if ("special" in section) encoded.push(specialTokens[section.special]);
-        else for (const word of section.words) for (const id of encodeWord(word)) encoded.push(id);
+    encode(text, { addSpecialTokens = false } = {}) {
+      const encoded: number[] = addSpecialTokens ? [...before] : [];
+      for (const piece of cut(wellFormed(text))) {
+        if (typeof piece === "number") encoded.push(piece);
+        else for (const id of encodeWord(piece)) encoded.push(id);
       }
+      if (addSpecialTokens) encoded.push(...after);
       return Int32Array.from(encoded);
     },
-    decode: (encoded) => decoder.decode(Buffer.concat(Array.from(encoded, tokenBytes))),
+    decode(encoded, { skipSpecialTokens = false } = {}) {
+      const kept = Array.from(encoded).filter((id) => !(skipSpecialTokens && special.has(id)));
+      const text = decoder.decode(Buffer.concat(kept.map(tokenBytes)));
+      return words.units === "characters" && words.stripSpace && text.startsWith(" ") ? text.slice(1) : text;
+    },
     tokenBytes,
-    toJSON: () => formatTokenizerJSON(vocabulary),
+    toJSON: () => json ?? formatTokenizerJSON(vocabulary),
   };
 }
+
+/** `[size]`: what each token puts into a text. */
+function bytesOfTokens({ tokens, addedTokens, words }: Vocabulary, encoder: TextEncoder): Uint8Array[] {
+  const added = new Set(addedTokens.map((token) => token.id));
+  if (words.units === "bytes") {
+    const byteOf = new Map(byteAlphabet.map((character, byte) => [character, byte]));
+    return tokens.map((token, id) =>
+      added.has(id)
+        ? encoder.encode(token)
+        : Uint8Array.from(token, (character) => byteOf.get(character) as number),
+    );
+  }
+  const byteOf = new Map(byteFallbacks.map((token, byte) => [token, byte]));
+  return tokens.map((token, id) => {
+    const byte = added.has(id) ? undefined : byteOf.get(token);
+    return byte === undefined ? encoder.encode(token.replaceAll(metaspace, " ")) : Uint8Array.of(byte);
+  });
+}
+
+/** Lone surrogates become U+FFFD. */
+const wellFormed = (text: string): string =>
+  /\p{Surrogate}/u.test(text) ? Buffer.from(text).toString() : text;

@@ -1,14 +1,54 @@
+import type { WordPattern } from "./word-rules.js";
+
 /**
- * What a byte-level BPE tokenizer knows. Tokens are spelled in GPT-2's alphabet, in which every byte is
- * one printable character (see {@link byteAlphabet}); special tokens are spelled as they are.
+ * What a BPE tokenizer knows. In one of bytes, tokens are spelled in GPT-2's alphabet, in which every byte is one printable
+ * character (see {@link byteAlphabet}). In one of characters, as SentencePiece makes them, they are spelled as text with U+2581
+ * for spaces, and `<0x0A>` is a byte. Added tokens are spelled as they are.
  */
 export interface Vocabulary {
   /** `[size]`: the spelling of each token, by id. */
   tokens: string[];
   /** Pairs of ids that are merged, in order of rank. The merged token is the one spelled as both together. */
   merges: [left: number, right: number][];
-  /** Id of each special token. */
-  specialTokens: Record<string, number>;
+  addedTokens: AddedToken[];
+  /** What is done to the text between added tokens. */
+  normalizer: "none" | "nfc" | "prepend-space";
+  words: BytesOfWords | Characters;
+  /** Whether a word that is a token is that token, whatever the merges say. */
+  ignoreMerges: boolean;
+  /** Ids that stand around a text where special tokens are asked for. */
+  before: number[];
+  after: number[];
+}
+
+/** A token that is found in the text before words are cut. */
+export interface AddedToken {
+  id: number;
+  content: string;
+  /** Whether it is a mark for the model rather than text. */
+  special: boolean;
+  /** Whether it is looked for in the normalized text rather than in the text as it is. */
+  normalized: boolean;
+  /** Whether it takes up the white space on its left, on its right. */
+  lstrip: boolean;
+  rstrip: boolean;
+}
+
+export interface BytesOfWords {
+  units: "bytes";
+  pattern: WordPattern;
+  /** Whether every digit is a word of its own. */
+  singleDigits: boolean;
+}
+
+export interface Characters {
+  units: "characters";
+  /** Before which pieces of text between added tokens a space is put, unless they begin with one. */
+  space: "always" | "first" | "never";
+  /** Whether words are cut before every space, or the whole text is one word. */
+  cutAtSpaces: boolean;
+  /** Whether decoding takes away a space before all else. */
+  stripSpace: boolean;
 }
 
 /**
@@ -24,30 +64,21 @@ export const byteAlphabet: readonly string[] = (() => {
   });
 })();
 
-/**
- * GPT-2's rule for cutting text into words, inside which merges happen. It is also written into
- * `tokenizer.json`: there `\s` means Unicode's White_Space, which JavaScript's `\s` does not quite.
- */
-export const wordPattern = String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`;
-
-const wordRegExp = new RegExp(
-  wordPattern
-    .replaceAll(String.raw`\s`, String.raw`\p{White_Space}`)
-    .replaceAll(String.raw`\S`, String.raw`\P{White_Space}`),
-  "gu",
+/** `[256]`: the token of each byte beside tokens of characters. */
+export const byteFallbacks: readonly string[] = Array.from(
+  { length: 256 },
+  (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`,
 );
 
-/** A piece of text: a special token, or the words of the text between two of them. */
-export type Section = { special: string } | { words: string[] };
+/** A special token as `trainBpe` makes it. */
+export const plainSpecialToken = (content: string, id: number): AddedToken => ({
+  id,
+  content,
+  special: true,
+  normalized: false,
+  lstrip: false,
+  rstrip: false,
+});
 
-/** A function that cuts text at the special tokens (the longest that fits, from the left) and into words. */
-export function sectionCutter(specialTokens: readonly string[]): (text: string) => Section[] {
-  const words = (text: string) => ({ words: text.match(wordRegExp) ?? [] });
-  if (specialTokens.length === 0) return (text) => [words(text)];
-  const alternatives = specialTokens
-    .toSorted((a, b) => b.length - a.length)
-    .map((token) => token.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"));
-  const special = new RegExp(`(${alternatives.join("|")})`);
-  // With one capture group, the odd parts of a split are what was captured.
-  return (text) => text.split(special).map((part, i) => (i % 2 === 1 ? { special: part } : words(part)));
-}
+/** What SentencePiece spells a space as. */
+export const metaspace = "\u2581";
