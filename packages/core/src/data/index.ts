@@ -1,3 +1,4 @@
+export * from "./answers.js";
 export * from "./bpe.js";
 export * from "./chat-template.js";
 export * from "./csv-writer.js";
@@ -6,3 +7,4 @@ export * from "./split.js";
 export * from "./stream-decoder.js";
 export * from "./table.js";
 export * from "./tokenizer-folder.js";
+export * from "./word-problem.js";
