@@ -73,4 +73,6 @@ export type { ArithmeticStep, Operation } from "./worlds/arith-story.js";
 export * from "./worlds/arith-verifier.js";
 export * from "./worlds/config.js";
 export * from "./worlds/latent-features.js";
+export { type WorldSplit, worldSplits } from "./worlds/splits.js";
+export * from "./worlds/table-walk.js";
 export * from "./worlds/world.js";

@@ -4,9 +4,10 @@ import { extractAnswer, sameAnswer } from "../data/answers.js";
 import { statedEquations } from "../data/word-problem.js";
 import { UserError } from "../errors.js";
 import { createRandom } from "../random.js";
-import { type ArithChainWorld, arithChain, arithSplits } from "./arith-chain.js";
+import { type ArithChainWorld, arithChain } from "./arith-chain.js";
 import { type Corruption, misconceptions, statedErrorRates } from "./arith-corruption.js";
 import { operations } from "./arith-story.js";
+import { worldSplits } from "./splits.js";
 
 const seed = createRandom("arith-chain test");
 const world = arithChain.generate({}, seed.stream("world"));
@@ -100,7 +101,7 @@ describe("arith-chain", () => {
       const w = arithChain.generate({ splitBy, steps: [1, 3] }, seed.stream(splitBy));
       const home = new Map<string, string>();
       const starts = new Map<string, string>();
-      for (const split of arithSplits) {
+      for (const split of worldSplits) {
         for (const problem of w.problems(split, 300, seed.stream("leak", split))) {
           for (const one of [problem, ...w.subtasks(problem)]) {
             expect(one.split).toBe(split);
@@ -142,7 +143,7 @@ describe("arith-chain", () => {
     [3 / 6, 2 / 6, 1 / 6].forEach((share, i) => {
       expect(Math.abs(sizes[i] / 200 - share)).toBeLessThan(margin(share, 200));
     });
-    expect(() => w.problems("validation", 1, seed)).toThrow("part validation seems to have no problems");
+    expect(() => w.problems("validation", 1, seed)).toThrow("part validation seems to have nothing");
   });
 
   test("subtasks are windows of the chain with the true number to start from", () => {
@@ -325,7 +326,7 @@ describe("arith-chain", () => {
       phrasings: 1,
     };
     const w = arithChain.generate(tiny as object, seed);
-    expect(() => arithSplits.map((split) => w.problems(split, 3, seed))).toThrow(UserError);
+    expect(() => worldSplits.map((split) => w.problems(split, 3, seed))).toThrow(UserError);
     expect(() => world.problems("test", 1, seed, { steps: 0 })).toThrow("0 steps");
     expect(() => world.problems("test", -1, seed)).toThrow(UserError);
     const [problem] = world.problems("test", 1, seed);

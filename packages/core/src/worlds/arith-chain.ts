@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { z } from "zod";
 import { type PromptedText, promptedText, type WordProblem } from "../data/word-problem.js";
 import { UserError } from "../errors.js";
@@ -18,6 +17,7 @@ import {
 } from "./arith-story.js";
 import { type SolutionVerdict, verifySteps } from "./arith-verifier.js";
 import { parseConfig } from "./config.js";
+import { chooser, drawDistinct, drawOf, splitShares, splitter, textId, type WorldSplit } from "./splits.js";
 import type { WorldKind } from "./world.js";
 
 /*
@@ -31,11 +31,6 @@ const range = (least: number, most: number) =>
     .refine(([low, high]) => low <= high, { message: "the first is the least, the second the most" })
     .default([least, most]);
 const rate = z.number().min(0).max(1);
-const share = z.number().min(0);
-
-/** The parts that problems belong to. */
-export const arithSplits = ["pretrain", "supervision", "transfer", "validation", "test"] as const;
-export type ArithSplit = (typeof arithSplits)[number];
 
 /** Knobs of the world. */
 export const arithChainSchema = z.object({
@@ -67,16 +62,7 @@ export const arithChainSchema = z.object({
   /** A step is `5 + 3 = 8`, or `Tom has 5 + 3 = 8 apples.` */
   solutionStyle: z.enum(["equations", "sentences"]).default("equations"),
   /** Share of all possible problems that each part gets; they are divided by their sum. */
-  splits: z
-    .object({
-      pretrain: share.default(0.5),
-      supervision: share.default(0.1),
-      transfer: share.default(0.2),
-      validation: share.default(0.1),
-      test: share.default(0.1),
-    })
-    .refine((shares) => Object.values(shares).some((value) => value > 0), { message: "all shares are 0" })
-    .prefault({}),
+  splits: splitShares,
   /**
    * What decides the part of a problem: its start and first event word for word, or (harder) the numbers and the
    * operation of its first step, so that no test begins with numbers that training begins with.
@@ -105,7 +91,7 @@ export type ArithChainConfig = z.output<typeof arithChainSchema>;
 
 /** A problem with its truth. `solution` is the gold solution. */
 export interface ArithProblem extends WordProblem {
-  split: ArithSplit;
+  split: WorldSplit;
   /** Gold steps; the result of each is the left number of the next. */
   steps: ArithmeticStep[];
   telling: Telling;
@@ -120,9 +106,9 @@ export interface ArithChainWorld {
    * @param options.steps exactly so many steps, 1 to 20
    * @throws UserError where the part has not so many different problems, or none
    */
-  problems(split: ArithSplit, count: number, random: Random, options?: { steps?: number }): ArithProblem[];
+  problems(split: WorldSplit, count: number, random: Random, options?: { steps?: number }): ArithProblem[];
   /** Texts for pretraining, without end, by the authors of the configuration; problems may come again. */
-  documents(random: Random, options?: { split?: ArithSplit }): Generator<string, never>;
+  documents(random: Random, options?: { split?: WorldSplit }): Generator<string, never>;
   /** Examples with their gold solutions, then the question: what a model that is to learn from its context reads. */
   fewShotPrompt(examples: readonly Pick<WordProblem, "question" | "solution">[], question: string): string;
   /** Question and gold solution, for finetuning. */
@@ -152,16 +138,16 @@ export const arithChain: WorldKind<typeof arithChainSchema, ArithChainWorld> = {
 
 function generate(given: z.input<typeof arithChainSchema>, random: Random): ArithChainWorld {
   const config = parseConfig(arithChainSchema, given, "world arith-chain");
-  const splitOf = splitter(config, random.stream("splits").uniform());
+  const splitOf = splitter(config.splits, random.stream("splits"));
   const make = (steps: ArithmeticStep[], telling: Telling): ArithProblem => {
     const question = tellStory(steps, telling);
     const answer = String(steps[steps.length - 1].result);
     return {
-      id: createHash("sha256").update(question).digest("hex").slice(0, 16),
+      id: textId(question),
       question,
       solution: writeSolution(config, telling, steps, answer),
       answer,
-      split: splitOf(steps, telling),
+      split: splitOf(splitKey(config, steps, telling)),
       steps,
       telling,
     };
@@ -186,16 +172,15 @@ function generate(given: z.input<typeof arithChainSchema>, random: Random): Arit
     write,
     corrupt,
     problems(split, count, random, options = {}) {
-      if (!Number.isInteger(count) || count < 0) throw new UserError(`a count of problems, not ${count}`);
       refuseSteps(options.steps);
-      return distinct(split, count, () => draw(random, options.steps));
+      return drawDistinct("arith-chain", split, count, () => draw(random, options.steps));
     },
     *documents(random, { split = "pretrain" } = {}) {
-      const authors = cumulative(config.authors.map((author) => author.share));
+      const authors = chooser(config.authors.map((author) => author.share));
       for (;;) {
         const author = config.authors[authors(random.uniform())];
         const texts = Array.from({ length: config.problemsPerDocument }, () => {
-          const problem = first(split, () => draw(random));
+          const problem = drawOf("arith-chain", split, () => draw(random));
           const { stepErrorRate, outcomeErrorRate } = author;
           const written = corrupt(problem, { stepErrorRate, outcomeErrorRate }, random);
           const solution = author.style === "answer" ? write(problem, [], written.answer) : written.solution;
@@ -269,61 +254,13 @@ function rightsFor(config: ArithChainConfig, operation: Operation, left: number)
   return { count: divisors.length, at: (i: number) => divisors[i] };
 }
 
-/** The part of a problem, from a hash of its beginning: it needs no list of what was drawn before. */
-function splitter(config: ArithChainConfig, salt: number) {
-  const part = cumulative(arithSplits.map((name) => config.splits[name]));
-  return (steps: readonly ArithmeticStep[], telling: Telling): ArithSplit => {
-    const { left, operation, right } = steps[0];
-    const beginning =
-      config.splitBy === "numbers"
-        ? `${left}${operation}${right}`
-        : tellEvents(steps, { ...telling, distractors: [] })
-            .slice(0, 2)
-            .join(" ");
-    const digest = createHash("sha256").update(`${salt} ${beginning}`).digest();
-    return arithSplits[part(digest.readUIntBE(0, 6) / 2 ** 48)];
-  };
-}
-
-/** Turns a uniform number into an index with the probabilities of some weights. */
-function cumulative(weights: readonly number[]): (uniform: number) => number {
-  const total = weights.reduce((sum, weight) => sum + weight, 0);
-  let sum = 0;
-  const ends = weights.map((weight) => {
-    sum += weight;
-    return sum / total;
-  });
-  const last = weights.findLastIndex((weight) => weight > 0);
-  return (uniform) => {
-    const index = ends.findIndex((end) => uniform < end);
-    return index < 0 ? last : index; // rounding may leave the last end below 1
-  };
-}
-
-function first(split: ArithSplit, draw: () => ArithProblem): ArithProblem {
-  for (let attempt = 0; attempt < 100_000; attempt++) {
-    const problem = draw();
-    if (problem.split === split) return problem;
-  }
-  throw new UserError(`world arith-chain: part ${split} seems to have no problems`, {
-    hint: `Make splits.${split} larger, or allow more numbers, names or items.`,
-  });
-}
-
-function distinct(split: ArithSplit, count: number, draw: () => ArithProblem): ArithProblem[] {
-  const found = new Map<string, ArithProblem>();
-  let repeated = 0;
-  while (found.size < count) {
-    const problem = first(split, draw);
-    if (!found.has(problem.id)) found.set(problem.id, problem);
-    else if (++repeated > 100 * count + 10_000) {
-      throw new UserError(
-        `world arith-chain: ${count} different problems of part ${split} were wanted, ${found.size} were found`,
-        { hint: "Ask for fewer, or allow more numbers, names, items, phrasings or steps." },
-      );
-    }
-  }
-  return [...found.values()];
+/** What decides the part that a problem belongs to. */
+function splitKey(config: ArithChainConfig, steps: readonly ArithmeticStep[], telling: Telling): string {
+  const { left, operation, right } = steps[0];
+  if (config.splitBy === "numbers") return `${left}${operation}${right}`;
+  return tellEvents(steps, { ...telling, distractors: [] })
+    .slice(0, 2)
+    .join(" ");
 }
 
 function writeSolution(
