@@ -72,6 +72,7 @@ export * from "./worlds/arith-corruption.js";
 export type { ArithmeticStep, Operation } from "./worlds/arith-story.js";
 export * from "./worlds/arith-verifier.js";
 export * from "./worlds/config.js";
+export * from "./worlds/grammar-corpus.js";
 export * from "./worlds/latent-features.js";
 export { type WorldSplit, worldSplits } from "./worlds/splits.js";
 export * from "./worlds/table-walk.js";
