@@ -60,7 +60,7 @@ function installPackages() {
 }
 
 /** The npm that runs this script, or the one on the path. */
-function npmCommand() {
+export function npmCommand() {
   const running = process.env.npm_execpath;
   return running?.endsWith("npm-cli.js") ? [process.execPath, running] : ["npm"];
 }

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { UserError } from "../errors.js";
 import { type Manifest, openManifest, readListed } from "../manifest.js";
-import { decodeSafetensors, type Safetensors } from "../train/safetensors.js";
+import { decodeSafetensors, type Safetensors } from "../models/safetensors.js";
 import { contentHash } from "./content-hash.js";
 
 /** The file of a stage's output that says how it came to be. It is no part of its content. */

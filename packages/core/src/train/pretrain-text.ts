@@ -3,6 +3,7 @@ import { Tensor } from "@outgrow/engine";
 import { type Tokenizer, trainBpe } from "../data/bpe.js";
 import type { Columns } from "../data/columns.js";
 import { UserError } from "../errors.js";
+import { namedTensors } from "../models/checkpoint.js";
 import type { Backbone } from "../models/classifier.js";
 import {
   applyTransformer,
@@ -12,7 +13,6 @@ import {
 } from "../models/transformer.js";
 import { type TransformerConfig, transformerConfig } from "../models/transformer-config.js";
 import type { Random } from "../random.js";
-import { namedTensors } from "./safetensors.js";
 import { createTrainer, type FitOptions } from "./trainer.js";
 
 export interface TextPretraining {

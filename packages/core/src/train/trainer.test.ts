@@ -5,8 +5,8 @@ import { type Array as JaxArray, numpy as np } from "@jax-js/jax";
 import { scalar, Tensor, zeros } from "@outgrow/engine";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Columns } from "../data/columns.js";
+import { saveCheckpoint } from "../models/checkpoint.js";
 import { createRandom } from "../random.js";
-import { saveCheckpoint } from "./safetensors.js";
 import {
   createTrainer,
   type FitOptions,

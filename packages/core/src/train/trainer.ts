@@ -4,16 +4,11 @@ import { type CarryProgram, compileSteps, Tensor } from "@outgrow/engine";
 import { z } from "zod";
 import type { Columns } from "../data/columns.js";
 import { UserError } from "../errors.js";
+import { loadCheckpoint, namedTensors, saveCheckpoint } from "../models/checkpoint.js";
+import { decodeSafetensors, encodeSafetensors } from "../models/safetensors.js";
 import type { Random } from "../random.js";
 import { type FitManyOptions, ManyTrainings } from "./fit-many.js";
 import type { FlatTree } from "./flat.js";
-import {
-  decodeSafetensors,
-  encodeSafetensors,
-  loadCheckpoint,
-  namedTensors,
-  saveCheckpoint,
-} from "./safetensors.js";
 import { scheduleDefaults } from "./schedule.js";
 import {
   type Carry,
