@@ -1,0 +1,9 @@
+export {
+  type Architecture,
+  architectureOf,
+  architectures,
+  huggingFaceConfig,
+  transformerFromHuggingFace,
+} from "./config.js";
+export * from "./load.js";
+export * from "./save.js";
