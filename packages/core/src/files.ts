@@ -34,14 +34,24 @@ export interface CommitOptions {
  * @throws UserError with exit code 1 when the disk is full or the place may not be written to
  */
 export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {
+  const existing = await stat(path).catch(() => undefined);
+  if (existing && !existing.isFile() && !existing.isDirectory()) {
+    await writeThrough(path, data, "w").catch((error) => {
+      throw writeError(error, path);
+    });
+    return;
+  }
+  await writeFileWith(path, (aside) => writeThrough(aside, data, "wx"));
+}
+
+/** As {@link writeFileAtomic}, with a function that writes the file that is aside, which is not there yet. */
+export async function writeFileWith(path: string, write: (aside: string) => Promise<void>): Promise<void> {
   try {
     const target = await realpath(path).catch(() => path);
-    const existing = await stat(target).catch(() => undefined);
-    if (existing && !existing.isFile() && !existing.isDirectory())
-      return await writeThrough(target, data, "w");
     const aside = join(dirname(target), `.writing-${randomUUID()}`);
     try {
-      await writeThrough(aside, data, "wx");
+      await write(aside);
+      await syncPath(aside);
       await rename(aside, target);
     } catch (error) {
       await rm(aside, { force: true });

@@ -48,6 +48,7 @@ export * from "./models/attention.js";
 export * from "./models/checkpoint.js";
 export * from "./models/classifier.js";
 export * from "./models/export.js";
+export * from "./models/gguf/index.js";
 export * from "./models/hugging-face/index.js";
 export * from "./models/language-model.js";
 export * from "./models/mlp.js";

@@ -141,7 +141,7 @@ export function rotations(
 }
 
 /** Angle from one position to the next, of each pair of numbers: `[headSize / 2]`. */
-function rotaryFrequencies(headSize: number, base: number, scaling?: RotaryScaling): Float32Array {
+export function rotaryFrequencies(headSize: number, base: number, scaling?: RotaryScaling): Float32Array {
   return Float32Array.from({ length: headSize / 2 }, (_, i) => {
     const frequency = base ** ((-2 * i) / headSize);
     if (!scaling) return frequency;

@@ -140,7 +140,9 @@ function llamaConfig(
     width,
     layers,
     heads,
-    keyValueHeads: fields.count("num_key_value_heads", keyValueHeads ?? heads),
+    keyValueHeads: fields.isNull("num_key_value_heads")
+      ? heads
+      : fields.count("num_key_value_heads", keyValueHeads ?? heads),
     headSize: fields.count("head_dim", architecture === "Qwen3ForCausalLM" ? 128 : Math.floor(width / heads)),
     innerWidth: fields.count("intermediate_size", inner),
     causal: true,
@@ -161,12 +163,10 @@ function llamaConfig(
 
 /** How far a query sees, the same in every layer. */
 function windowOf(fields: Fields, architecture: Architecture, layers: number): number | undefined {
-  const window = () => fields.count("sliding_window", 4096);
   if (architecture === "LlamaForCausalLM") return undefined;
-  if (architecture === "MistralForCausalLM") {
-    // Null says that there is none; absence that it is the default.
-    return fields.isNull("sliding_window") ? undefined : window();
-  }
+  // Null says that there is none; absence that it is the default.
+  const window = fields.isNull("sliding_window") ? undefined : fields.count("sliding_window", 4096);
+  if (architecture === "MistralForCausalLM") return window;
   if (!fields.flag("use_sliding_window", false)) return undefined;
   const kinds = fields.value("layer_types");
   const full = Math.min(layers, fields.count("max_window_layers", 28, 0));
@@ -174,7 +174,7 @@ function windowOf(fields: Fields, architecture: Architecture, layers: number): n
     ? kinds.filter((kind) => kind === "sliding_attention").length
     : layers - full;
   if (sliding === 0) return undefined;
-  if (sliding === layers) return window();
+  if (sliding === layers) return window;
   return fields.refuse(
     `${sliding} of ${layers} layers have a sliding window by ${kinds ? "layer_types" : "max_window_layers"}, expected all or none`,
   );

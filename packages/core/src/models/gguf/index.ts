@@ -1,0 +1,1 @@
+export { type GgufStoredType, ggufStoredTypes, type SaveGgufOptions, saveGguf } from "./save.js";
