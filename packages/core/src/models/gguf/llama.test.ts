@@ -17,7 +17,7 @@ describe("logits of exported models are those of llama.cpp", () => {
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "outgrow-llama-"));
     llama = await openLlama();
-  });
+  }, 60_000);
   afterAll(async () => {
     await llama?.dispose();
     await rm(folder, { recursive: true });
