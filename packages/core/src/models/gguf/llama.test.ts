@@ -37,4 +37,15 @@ describe("logits of exported models are those of llama.cpp", () => {
     expect(largestDifference(ours, theirs)).toBeLessThan(name === "GPT-2" ? 1e-2 : 1e-4);
     await loaded.dispose();
   });
+
+  test("texts are cut into the same tokens", async ({ skip }) => {
+    if (!llama) return skip(llamaMissing);
+    const path = join(folder, "tokens.gguf");
+    const model = smallModel("Llama, untied");
+    await saveGguf(path, model);
+    const loaded = await llama.loadModel({ modelPath: path, gpuLayers: 0 });
+    const text = "number 17 is\n\n  followed by it's émile 😀\t<|endoftext|>the number 230.  ";
+    expect(Int32Array.from(loaded.tokenize(text, true))).toEqual(model.tokenizer.encode(text));
+    await loaded.dispose();
+  });
 });
