@@ -1,5 +1,5 @@
 import type { Tokenizer } from "../../data/bpe.js";
-import { wordPattern } from "../../data/vocabulary.js";
+import { wordPatterns } from "../../data/word-rules.js";
 import { UserError } from "../../errors.js";
 import { isObject } from "../hugging-face/fields.js";
 
@@ -17,15 +17,11 @@ export interface GgufTokenizer {
   merges: string[];
 }
 
-const contractions = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
-const rest = String.raw` ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`;
-const letters = String.raw`[^\r\n\p{L}\p{N}]?\p{L}+`;
-
 /** llama.cpp's rules for cutting words by the patterns that `tokenizer.json` has for them (llama-vocab.cpp). */
 export const wordRules: Readonly<Record<string, string>> = {
-  "gpt-2": wordPattern,
-  qwen2: String.raw`${contractions}|${letters}|\p{N}|${rest}`,
-  "llama-bpe": String.raw`${contractions}|${letters}|\p{N}{1,3}|${rest}`,
+  "gpt-2": wordPatterns.gpt2,
+  qwen2: wordPatterns.qwen2,
+  "llama-bpe": wordPatterns.llama3,
 };
 
 /**
