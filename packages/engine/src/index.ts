@@ -17,7 +17,9 @@ export {
   UnsupportedPrimitiveError,
 } from "./errors.js";
 export { halfBits, halfValues } from "./float16.js";
+export { type GraphOptions, type GraphProgram, openGraph } from "./graph-program.js";
 export { loweredPrimitives } from "./lower/lower.js";
+export type { Attribute, OnnxDType, OnnxInitializer, OnnxModel, OnnxNode, OnnxPort } from "./onnx/model.js";
 export {
   type DType,
   type MapTree,

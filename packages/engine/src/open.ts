@@ -127,7 +127,7 @@ async function openSegmented({ name, traced, paths, options, adapt, steps }: Sou
 const SINGLE_THREAD_BELOW = 100e6;
 
 /** Threads of a large program: one for each core, or what the environment allows this process. */
-function mostThreads(): number {
+export function mostThreads(): number {
   const allowed = Number(process.env.OUTGROW_THREADS);
   return Number.isSafeInteger(allowed) && allowed > 0 ? allowed : availableParallelism();
 }
