@@ -1,6 +1,7 @@
 export * from "./data/columns.js";
 export * from "./data/index.js";
 export { namesHint } from "./data/nearest.js";
+export * from "./decode/cached-decoder.js";
 export * from "./decode/decoder.js";
 export * from "./decode/generation.js";
 export * from "./errors.js";

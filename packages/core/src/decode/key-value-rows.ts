@@ -1,0 +1,143 @@
+import { Tensor } from "@outgrow/engine";
+
+/** Rows grow their room in steps of so many tokens: whole vectors of any processor. */
+const ROOM_STEP = 32;
+
+/** Sizes of what a cache holds for a token. */
+export interface KeyValueSizes {
+  layers: number;
+  keyValueHeads: number;
+  headSize: number;
+}
+
+/**
+ * The keys and values of rows of tokens: for each layer two tensors `[rows, keyValueHeads, room, headSize]` in which rows lie
+ * one after another, so that the first n of them are tensors too.
+ */
+export class KeyValueRows {
+  /** Places of each row. */
+  room = 0;
+  private rows = 0;
+  /** Of each layer its keys, then its values. */
+  private stores: Float32Array[];
+  private views: { count: number; tensors: Tensor[] } | undefined;
+
+  constructor(
+    private readonly sizes: KeyValueSizes,
+    /** Most tokens of a row. */
+    private readonly longest: number,
+  ) {
+    this.stores = Array.from({ length: 2 * sizes.layers }, () => new Float32Array(0));
+  }
+
+  /**
+   * Makes room for `rows` rows of up to `length` tokens; what the rows hold, `lengths` of each, stays. Room for much more
+   * than that is given back, since every step looks at all of it.
+   */
+  reserve(rows: number, length: number, lengths: readonly number[]): void {
+    const isFull = length > this.room;
+    const isWide = this.room > 4 * roundedUp(length);
+    if (rows <= this.rows && !isFull && !isWide) return;
+    // A quarter more than is asked for, so that rows that grow token by token seldom move.
+    const wanted = isFull ? Math.max(length, this.room * 1.25) : isWide ? length * 1.25 : this.room;
+    this.move(Math.max(rows, this.rows), roundedUp(Math.min(wanted, this.longest)), lengths);
+  }
+
+  private move(rows: number, room: number, lengths: readonly number[]): void {
+    const { keyValueHeads, headSize } = this.sizes;
+    const size = rows * keyValueHeads * room * headSize;
+    const heads = Array.from({ length: keyValueHeads * lengths.length }, (_, head) => head);
+    // In the same memory the last moves first where all move towards the end.
+    if (room > this.room) heads.reverse();
+    this.stores = this.stores.map((old) => {
+      // The memory is asked for in doubles; the operating system gives it when it is written.
+      const store = size <= old.length ? old : new Float32Array(Math.max(size, 2 * old.length));
+      for (const head of heads) {
+        const from = head * this.room * headSize;
+        const used = lengths[Math.floor(head / keyValueHeads)] * headSize;
+        if (store === old) store.copyWithin(head * room * headSize, from, from + used);
+        else store.set(old.subarray(from, from + used), head * room * headSize);
+      }
+      return store;
+    });
+    this.rows = rows;
+    this.room = room;
+    this.views = undefined;
+  }
+
+  /** The caches of the first `count` rows, of each layer keys and values: `[count, keyValueHeads, room, headSize]`. */
+  first(count: number): readonly Tensor[] {
+    if (this.views?.count !== count) {
+      this.views = { count, tensors: this.stores.map((store) => this.view(store, 0, count)) };
+    }
+    return this.views.tensors;
+  }
+
+  /** The cache of one row: `[1, keyValueHeads, room, headSize]` each. */
+  row(row: number): Tensor[] {
+    return this.stores.map((store) => this.view(store, row, 1));
+  }
+
+  /** No places of `count` rows. */
+  none(count: number): Tensor[] {
+    const { keyValueHeads, headSize } = this.sizes;
+    return this.stores.map(() => new Tensor(new Float32Array(0), [count, keyValueHeads, 0, headSize]));
+  }
+
+  /**
+   * Writes what a layer computed of new tokens of some rows.
+   *
+   * @param store twice the layer, and one more for values
+   * @param source `[rows, keyValueHeads, time, headSize]`
+   * @param index which of its rows
+   * @param at the first of the new places
+   */
+  write(store: number, row: number, at: number, source: Tensor, index: number): void {
+    const { keyValueHeads, headSize } = this.sizes;
+    const target = this.stores[store];
+    const data = source.data as Float32Array;
+    const count = source.shape[2] * headSize;
+    for (let head = 0; head < keyValueHeads; head++) {
+      const from = (index * keyValueHeads + head) * count;
+      const to = ((row * keyValueHeads + head) * this.room + at) * headSize;
+      // A few numbers are copied sooner than a view of them is made.
+      if (count > 64) target.set(data.subarray(from, from + count), to);
+      else for (let i = 0; i < count; i++) target[to + i] = data[from + i];
+    }
+  }
+
+  /** Copies the first `length` tokens of a row over those of another. */
+  copy(from: number, to: number, length: number): void {
+    const { keyValueHeads, headSize } = this.sizes;
+    const stride = this.room * headSize;
+    for (const store of this.stores) {
+      for (let head = 0; head < keyValueHeads; head++) {
+        const start = (from * keyValueHeads + head) * stride;
+        store.copyWithin((to * keyValueHeads + head) * stride, start, start + length * headSize);
+      }
+    }
+  }
+
+  /** Two rows change places. */
+  swap(a: number, b: number): void {
+    const size = this.sizes.keyValueHeads * this.room * this.sizes.headSize;
+    for (const store of this.stores) {
+      const kept = store.slice(a * size, (a + 1) * size);
+      store.copyWithin(a * size, b * size, (b + 1) * size);
+      store.set(kept, b * size);
+    }
+  }
+
+  private view(store: Float32Array, row: number, count: number): Tensor {
+    const { keyValueHeads, headSize } = this.sizes;
+    const size = keyValueHeads * this.room * headSize;
+    return new Tensor(store.subarray(row * size, (row + count) * size), [
+      count,
+      keyValueHeads,
+      this.room,
+      headSize,
+    ]);
+  }
+}
+
+const roundedUp = (length: number) => Math.ceil(length / ROOM_STEP) * ROOM_STEP;
