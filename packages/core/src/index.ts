@@ -4,6 +4,7 @@ export { namesHint } from "./data/nearest.js";
 export * from "./decode/cached-decoder.js";
 export * from "./decode/decoder.js";
 export * from "./decode/generation.js";
+export * from "./decode/generator.js";
 export * from "./errors.js";
 export * from "./files.js";
 export * from "./lab/artifacts.js";

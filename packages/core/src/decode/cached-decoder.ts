@@ -27,10 +27,10 @@ const UNSEEN = -1e9;
  *
  * @throws UserError for a model that is not causal
  */
-export async function createDecoder(
+export function createDecoder(
   model: Pick<LanguageModel, "config" | "params">,
   options: DecoderOptions = {},
-): Promise<Decoder> {
+): Decoder {
   if (!model.config.causal) {
     throw new UserError("the model sees what comes after a token, so that it cannot generate text", {
       hint: "Expected a causal model; an encoder can only classify.",
@@ -148,7 +148,9 @@ class CachedDecoder implements Decoder {
     if (!Number.isSafeInteger(length) || length < 1 || length > now) {
       throw new RangeError(`Row ${row} has ${now} tokens; it cannot be cut to ${length}.`);
     }
-    this.lengths[this.placeOf.get(row) as number] = length;
+    const place = this.placeOf.get(row) as number;
+    this.lengths[place] = length;
+    this.cache.clear(place, length);
   }
 
   length(row: number): number {
@@ -163,6 +165,7 @@ class CachedDecoder implements Decoder {
     this.placeOf.delete(row);
     this.rowAt[place] = undefined;
     this.lengths[place] = 0;
+    this.cache.clear(place, 0);
   }
 
   async dispose(): Promise<void> {
@@ -258,8 +261,12 @@ class CachedDecoder implements Decoder {
       if (from < rows.length) continue;
       while (this.rowAt[target] !== undefined && chosen.has(this.rowAt[target] as number)) target++;
       const other = this.rowAt[target];
-      if (other === undefined) this.cache.copy(from, target, this.lengths[from]);
-      else this.cache.swap(from, target);
+      if (other === undefined) {
+        this.cache.copy(from, target, this.lengths[from]);
+        this.cache.clear(from, 0);
+      } else {
+        this.cache.swap(from, target);
+      }
       [this.lengths[from], this.lengths[target]] = [this.lengths[target], this.lengths[from]];
       this.rowAt[target] = row;
       this.placeOf.set(row, target);

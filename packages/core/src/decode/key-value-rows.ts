@@ -12,7 +12,8 @@ export interface KeyValueSizes {
 
 /**
  * The keys and values of rows of tokens: for each layer two tensors `[rows, keyValueHeads, room, headSize]` in which rows lie
- * one after another, so that the first n of them are tensors too.
+ * one after another, so that the first n of them are tensors too. Places that are not in use hold zeros: a step gives them no
+ * weight, but would meet a NaN there.
  */
 export class KeyValueRows {
   /** Places of each row. */
@@ -57,6 +58,7 @@ export class KeyValueRows {
         const used = lengths[Math.floor(head / keyValueHeads)] * headSize;
         if (store === old) store.copyWithin(head * room * headSize, from, from + used);
         else store.set(old.subarray(from, from + used), head * room * headSize);
+        store.fill(0, head * room * headSize + used, (head + 1) * room * headSize);
       }
       return store;
     });
@@ -106,7 +108,7 @@ export class KeyValueRows {
     }
   }
 
-  /** Copies the first `length` tokens of a row over those of another. */
+  /** Makes a row the same as the first `length` tokens of another. */
   copy(from: number, to: number, length: number): void {
     const { keyValueHeads, headSize } = this.sizes;
     const stride = this.room * headSize;
@@ -114,6 +116,18 @@ export class KeyValueRows {
       for (let head = 0; head < keyValueHeads; head++) {
         const start = (from * keyValueHeads + head) * stride;
         store.copyWithin((to * keyValueHeads + head) * stride, start, start + length * headSize);
+      }
+    }
+    this.clear(to, length);
+  }
+
+  /** Forgets what a row has from the place `length` on. */
+  clear(row: number, length: number): void {
+    const { keyValueHeads, headSize } = this.sizes;
+    const stride = this.room * headSize;
+    for (const store of this.stores) {
+      for (let head = row * keyValueHeads; head < (row + 1) * keyValueHeads; head++) {
+        store.fill(0, head * stride + length * headSize, (head + 1) * stride);
       }
     }
   }
