@@ -56,6 +56,8 @@ export * from "./models/language-model.js";
 export * from "./models/mlp.js";
 export * from "./models/params.js";
 export * from "./models/safetensors.js";
+export * from "./models/sequence-log-probs.js";
+export * from "./models/token-log-probs.js";
 export * from "./models/transformer.js";
 export * from "./models/transformer-config.js";
 export * from "./random.js";
