@@ -9,13 +9,14 @@ const start = [1, -2, 0.5, 3];
 const gradientAt = (x: number, i: number) => 10 ** (i - 2) * (x - i);
 
 /** Adam as in the paper (Kingma and Ba 2015, algorithm 1) with decoupled weight decay, in float64. */
-function reference({ beta1, beta2, epsilon, weightDecay }: AdamWConfig, steps: number) {
+function reference({ beta1, beta2, epsilon, weightDecay, clipNorm = Infinity }: AdamWConfig, steps: number) {
   const x = [...start];
   const m = x.map(() => 0);
   const v = x.map(() => 0);
   for (let t = 1; t <= steps; t++) {
+    const factor = Math.min(1, clipNorm / Math.hypot(...x.map(gradientAt)));
     x.forEach((value, i) => {
-      const g = gradientAt(value, i);
+      const g = gradientAt(value, i) * factor;
       m[i] = beta1 * m[i] + (1 - beta1) * g;
       v[i] = beta2 * v[i] + (1 - beta2) * g * g;
       const mean = m[i] / (1 - beta1 ** t);
@@ -56,6 +57,7 @@ describe("adamW", () => {
     ["with other decay rates", { beta1: 0.5, beta2: 0.98 }],
     ["with a large epsilon", { epsilon: 0.1 }],
     ["without momentum", { beta1: 0 }],
+    ["with a gradient clipped at some steps", { clipNorm: 4, epsilon: 1 }],
   ])("is the paper's algorithm %s", async (_, options) => {
     const config = { ...adamWDefaults, ...options };
     const { x, state } = await compiled(config, 20);

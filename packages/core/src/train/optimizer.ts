@@ -8,6 +8,8 @@ export interface AdamWConfig {
   epsilon: number;
   /** Decoupled weight decay (Loshchilov and Hutter 2019), a rate per step times the learning rate. Default 0: Adam. */
   weightDecay: number;
+  /** Longest gradient, by its norm over all parameters; longer ones are shortened to it (Pascanu et al. 2013). Default: any. */
+  clipNorm?: number;
 }
 
 export const adamWDefaults: AdamWConfig = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 };
@@ -42,8 +44,9 @@ export function adamW(
 ): [JaxArray, AdamWState<JaxArray>] {
   const { beta1, beta2, epsilon, weightDecay } = config;
   const step = state.step.add(1);
-  const m = state.m.mul(beta1).add(gradient);
-  const v = state.v.mul(beta2).add(gradient.mul(gradient));
+  const clipped = config.clipNorm === undefined ? gradient : shortened(gradient, config.clipNorm);
+  const m = state.m.mul(beta1).add(clipped);
+  const v = state.v.mul(beta2).add(clipped.mul(clipped));
   const correction1 = np
     .exp(step.mul(Math.log(beta1)))
     .neg()
@@ -60,4 +63,10 @@ export function adamW(
   const update = m.mul(rate).div(np.sqrt(v).add(root.mul(epsilon)));
   const decayed = weightDecay === 0 ? parameters : parameters.mul(learningRate.mul(-weightDecay).add(1));
   return [decayed.sub(update), { m, v, step }];
+}
+
+/** The vector times min(1, norm / its own norm). */
+function shortened(vector: JaxArray, norm: number): JaxArray {
+  const length = np.sqrt(vector.mul(vector).sum());
+  return vector.mul(np.minimum(np.reciprocal(length.add(1e-12)).mul(norm), 1));
 }

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type Schedule, scheduleDefaults, scheduleFactor } from "./schedule.js";
+import { checkSchedule, type Schedule, scheduleDefaults, scheduleFactor } from "./schedule.js";
 
 const factors = (schedule: Partial<Schedule>, totalSteps: number) =>
   Array.from({ length: totalSteps }, (_, step) =>
@@ -48,5 +48,38 @@ describe("scheduleFactor", () => {
         },
       ),
     );
+  });
+});
+
+describe("schedules of pretraining", () => {
+  test("cosine and linear end at the floor", () => {
+    expect(factors({ decay: "cosine", floor: 0.1 }, 1000).at(-1)).toBeCloseTo(0.1, 4);
+    expect(factors({ decay: "cosine", floor: 0.1 }, 100)[50]).toBeCloseTo(0.55, 12);
+    expect(factors({ decay: "linear", floor: 0.5 }, 5)).toEqual([1, 0.9, 0.8, 0.7, 0.6]);
+  });
+
+  test("wsd rises, stays, and falls", () => {
+    expect(factors({ decay: "wsd", warmup: 0.2, anneal: 0.4 }, 10)).toEqual(
+      [0.5, 1, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25].map((factor) => expect.closeTo(factor, 12)),
+    );
+  });
+
+  test("infinite cools down to its plateau, stays, and anneals exponentially", () => {
+    const all = factors({ decay: "infinite", floor: 0.05, plateau: 0.5, cooldown: 0.4, anneal: 0.2 }, 100);
+    expect(all[0]).toBe(1);
+    expect(all[20]).toBeCloseTo(0.75, 12);
+    for (const factor of all.slice(40, 81)) expect(factor).toBeCloseTo(0.5, 12);
+    expect(all[90]).toBeCloseTo(0.5 * 0.1 ** 0.5, 12);
+    // The next course goes on from the plateau.
+    expect(factors({ decay: "infinite", floor: 0.05, plateau: 0.5, cooldown: 0 }, 100)[0]).toBe(0.5);
+  });
+
+  test("refuse parts that do not fit", () => {
+    const check = (schedule: Partial<Schedule>) => () => checkSchedule({ ...scheduleDefaults, ...schedule });
+    expect(check({ decay: "infinite" })).toThrow("floor is 0, expected more than 0");
+    expect(check({ decay: "infinite", floor: 0.6 })).toThrow("at most its plateau");
+    expect(check({ decay: "wsd", warmup: 0.9 })).toThrow(RangeError);
+    expect(check({ warmup: -0.1 })).toThrow("warmup is -0.1");
+    expect(check({ decay: "wsd", warmup: 0.8 })).not.toThrow();
   });
 });

@@ -66,7 +66,7 @@ export interface Trainer<P> {
   /**
    * As many trainings as there are `params`, at once: faster than one after another where the model is small. Each
    * has the results that `fit` would give it, up to float32 rounding. They may share the data or have their own;
-   * columns that are the same tensor in all data sets are kept once.
+   * columns that are the same tensor in all data sets are kept once. Without micro-batches and frozen tensors.
    *
    * @throws UserError where one of them diverges
    */
@@ -80,13 +80,14 @@ export interface Trainer<P> {
 
 export async function createTrainer<P, Traced>(spec: TrainerSpec<P, Traced>): Promise<Trainer<P>> {
   const training = trainingOf(spec);
-  const { name, flat, optimizer, batchSize } = training;
+  const { name, flat, optimizer, batchSize, microBatches } = training;
   const named = `"${name}"`;
+  const { frozen = {} } = spec;
   const program = (await compileSteps(
     training.step as never,
-    [training.start(spec.params), training.exampleInputs, spec.columns] as never,
+    [training.start(spec.params), training.exampleInputs, spec.columns, frozen] as never,
     { name },
-  )) as unknown as CarryProgram<Carry<Tensor>, [StepInputs<Tensor>, Columns], Tensor>;
+  )) as unknown as CarryProgram<Carry<Tensor>, [StepInputs<Tensor>, Columns, unknown], Tensor>;
   const many = new ManyTrainings(training, spec.columns);
 
   return {
@@ -97,7 +98,7 @@ export async function createTrainer<P, Traced>(spec: TrainerSpec<P, Traced>): Pr
     },
     fitMany: (params, data, options) => many.fit(params, data, options),
     async fit(params, data, options) {
-      const { epochs, learningRate, random, validation, checkpoint, signal } = options;
+      const { epochs = 1, order, learningRate, random, validation, checkpoint, signal } = options;
       const { every, patience } = validation ?? {};
       const schedule = { ...scheduleDefaults, ...options.schedule };
       const course = new Course(training, options, [random]);
@@ -110,10 +111,13 @@ export async function createTrainer<P, Traced>(spec: TrainerSpec<P, Traced>): Pr
 
       program.setCarry(training.start(params));
       const identity = checkpoint
-        ? digest({ data, parameters: flat.flatten(params) }, [
-            [name, optimizer, batchSize, epochs, learningRate, schedule, every, patience],
-            random.stream("checkpoint").uniform(), // tells seeds apart
-          ])
+        ? digest(
+            { data, parameters: flat.flatten(params), frozen, ...(order && { order: new Tensor(order) }) },
+            [
+              [name, optimizer, batchSize, microBatches, epochs, learningRate, schedule, every, patience],
+              random.stream("checkpoint").uniform(), // tells seeds apart
+            ],
+          )
         : "";
       const saved = checkpoint?.resume
         ? await loadProgress(checkpoint.path, identity, training.start(params), losses)
@@ -135,10 +139,10 @@ export async function createTrainer<P, Traced>(spec: TrainerSpec<P, Traced>): Pr
         signal?.throwIfAborted();
         const first = done;
         const end = pace.end(first, totalSteps, stops);
-        const { rows, ...scalars } = course.inputs(first, end);
-        const inputs = { rows: new Tensor(rows.data, [end - first, batchSize]), ...scalars };
+        const inputs = inMicroBatches(course.inputs(first, end), batchSize, microBatches);
         const started = performance.now();
-        const values = (await program.run(inputs, data)).data;
+        const results = (await program.run(inputs, data, frozen)).data;
+        const values = results.filter((_, i) => (i + 1) % microBatches === 0);
         pace.took(end - first, performance.now() - started);
         for (const value of values) {
           signal?.throwIfAborted();
@@ -173,6 +177,25 @@ export async function createTrainer<P, Traced>(spec: TrainerSpec<P, Traced>): Pr
         bestStep: best.step,
       };
     },
+  };
+}
+
+/** The inputs of steps of one training as those of their micro-batches. */
+function inMicroBatches(
+  { rows, learningRate, progress }: StepInputs<Tensor>,
+  batchSize: number,
+  parts: number,
+): StepInputs<Tensor> {
+  const inputs = { rows: new Tensor(rows.data, [(rows.data.length / batchSize) * parts, batchSize / parts]) };
+  if (parts === 1) return { ...inputs, learningRate, progress };
+  const [count] = inputs.rows.shape;
+  const each = (of: (part: number) => number) =>
+    new Tensor(Float32Array.from({ length: count }, (_, i) => of(i)));
+  return {
+    ...inputs,
+    learningRate: each((i) => learningRate.data[Math.floor(i / parts)]),
+    progress: each((i) => progress.data[Math.floor(i / parts)]),
+    isLast: each((i) => Number((i + 1) % parts === 0)),
   };
 }
 

@@ -1,11 +1,11 @@
-import { type Array as JaxArray, valueAndGrad } from "@jax-js/jax";
+import { type Array as JaxArray, numpy as np, tree, valueAndGrad } from "@jax-js/jax";
 import { scalar, Tensor } from "@outgrow/engine";
 import type { Batch, Columns } from "../data/columns.js";
 import { UserError } from "../errors.js";
 import type { Random } from "../random.js";
 import { type FlatTree, flatTree } from "./flat.js";
 import { type AdamWConfig, type AdamWState, adamW, adamWDefaults } from "./optimizer.js";
-import { type Schedule, scheduleDefaults, scheduleFactor } from "./schedule.js";
+import { checkSchedule, type Schedule, scheduleDefaults, scheduleFactor } from "./schedule.js";
 
 /*
  * What one training and many at once share: the step, what each step takes, and the choice of the parameters to keep.
@@ -17,8 +17,25 @@ import { type Schedule, scheduleDefaults, scheduleFactor } from "./schedule.js";
  * @param params the trained parameters
  * @param batch the batch's rows of every column
  * @param progress share of training done, a scalar in [0, 1)
+ * @param frozen `TrainerSpec.frozen`
  */
-export type Loss<Traced> = (params: Traced, batch: Batch, progress: JaxArray) => JaxArray;
+export type Loss<Traced, Frozen = never> = (
+  params: Traced,
+  batch: Batch,
+  progress: JaxArray,
+  frozen: Frozen,
+) => JaxArray | WeightedLoss;
+
+/**
+ * A loss that is a weighted mean, `total / weight`, e.g. over the tokens of a batch. Of micro-batches with different weights it is
+ * that of all of them together, which the mean of their means is not.
+ */
+export type WeightedLoss = {
+  /** Scalar. */
+  total: JaxArray;
+  /** Scalar; not differentiated. */
+  weight: JaxArray;
+};
 
 export interface TrainerSpec<P, Traced> {
   /** For errors and the ONNX file. */
@@ -32,6 +49,13 @@ export interface TrainerSpec<P, Traced> {
   batchSize: number;
   /** Optimiser constants. Default: Adam (no weight decay). */
   optimizer?: Partial<AdamWConfig>;
+  /**
+   * In how many parts a step goes through its batch, so that the activations of one part at a time are in memory. The
+   * gradient is that of the whole batch. Divides `batchSize`. Default 1.
+   */
+  microBatches?: number;
+  /** A tree of tensors that the loss reads and that stay as they are, e.g. the weights beside adapters. */
+  frozen?: unknown;
 }
 
 export interface FitResult<P> {
@@ -47,6 +71,16 @@ export interface FitResult<P> {
 export type Carry<Leaf> = {
   parameters: Leaf;
   optimizer: AdamWState<Leaf>;
+  /** Where there are several micro-batches. */
+  gathered?: Gathered<Leaf>;
+};
+
+/** The loss and the gradient of the micro-batches so far. */
+export type Gathered<Leaf> = {
+  /** `[count]`: of the total. */
+  gradient: Leaf;
+  total: Leaf;
+  weight: Leaf;
 };
 
 /** What changes from step to step. */
@@ -57,6 +91,8 @@ export type StepInputs<Leaf> = {
   learningRate: Leaf;
   /** Share of training done, a scalar in [0, 1). */
   progress: Leaf;
+  /** Scalar: 1 where it is the last micro-batch of a step, else 0. Where there are several. */
+  isLast?: Leaf;
 };
 
 /** A training as a pure function of one step, and its sizes. */
@@ -68,7 +104,14 @@ export interface Training<P> {
   readonly count: number;
   /** Examples a step. */
   readonly batchSize: number;
-  step(carry: Carry<JaxArray>, inputs: StepInputs<JaxArray>, data: Batch): [Carry<JaxArray>, JaxArray];
+  readonly microBatches: number;
+  /** One step, or one micro-batch of a step; the loss is that of the step so far. */
+  step(
+    carry: Carry<JaxArray>,
+    inputs: StepInputs<JaxArray>,
+    data: Batch,
+    frozen?: unknown,
+  ): [Carry<JaxArray>, JaxArray];
   /** The carry before the first step. */
   start(params: P): Carry<Tensor>;
   /** A step's inputs, of which only the shapes matter. */
@@ -76,42 +119,82 @@ export interface Training<P> {
 }
 
 export function trainingOf<P, Traced>(spec: TrainerSpec<P, Traced>): Training<P> {
-  const { name, loss } = spec;
+  const { name, loss, microBatches = 1 } = spec;
   const optimizer = { ...adamWDefaults, ...spec.optimizer };
   const flat = flatTree(spec.params);
   const count = countRows(spec.columns, name);
   const batchSize = Math.min(spec.batchSize, count);
+  if (!Number.isInteger(batchSize / microBatches)) {
+    throw new UserError(
+      `batches of "${name}" have ${batchSize} examples, which cannot be shared out among ${microBatches} micro-batches`,
+    );
+  }
+  const zeros = () => new Tensor(new Float32Array(flat.size));
   return {
     name,
     flat,
     optimizer,
     count,
     batchSize,
-    step(carry, { rows, learningRate, progress }, data) {
+    microBatches,
+    step({ parameters, optimizer: state, gathered }, { rows, learningRate, progress, isLast }, data, frozen) {
       const batch = Object.fromEntries(
         Object.entries(data).map(([key, column]) => [key, column.slice(rows)]),
       );
-      const params = flat.split<JaxArray>(carry.parameters);
-      const differentiated = valueAndGrad((p: JaxArray) => loss(p as Traced, batch, progress));
-      const [value, gradient] = differentiated(params);
-      const vector = flat.concatenate(gradient);
-      const [parameters, state] = adamW(optimizer, carry.parameters, vector, carry.optimizer, learningRate);
-      return [{ parameters, optimizer: state }, value];
+      if (!gathered || !isLast) {
+        const params = flat.split<JaxArray>(parameters);
+        const differentiated = valueAndGrad((p: JaxArray) => {
+          const value = loss(p as Traced, batch, progress, frozen as never);
+          return "total" in value ? value.total.div(value.weight) : value;
+        });
+        const [value, gradient] = differentiated(params);
+        const vector = flat.concatenate(gradient);
+        const [next, after] = adamW(optimizer, parameters, vector, state, learningRate);
+        return [{ parameters: next, optimizer: after }, value];
+      }
+      const own = weightedGradient(flat, loss, parameters, batch, progress, frozen);
+      const all = tree.map((sum: JaxArray, part: JaxArray) => sum.add(part), gathered, own);
+      const gradient = all.gradient.div(all.weight);
+      const [next, after] = adamW(optimizer, parameters, gradient, state, learningRate);
+      const chosen = (last: JaxArray, before: JaxArray) => np.where(isLast.greater(0), last, before);
+      const kept = isLast.neg().add(1);
+      const carry = {
+        parameters: chosen(next, parameters),
+        optimizer: tree.map(chosen, after, state),
+        gathered: tree.map((sum: JaxArray) => sum.mul(kept), all),
+      };
+      return [carry, all.total.div(all.weight)];
     },
     start: (params) => ({
       parameters: flat.flatten(params),
-      optimizer: {
-        m: new Tensor(new Float32Array(flat.size)),
-        v: new Tensor(new Float32Array(flat.size)),
-        step: scalar(0),
-      },
+      optimizer: { m: zeros(), v: zeros(), step: scalar(0) },
+      ...(microBatches > 1 && { gathered: { gradient: zeros(), total: scalar(0), weight: scalar(0) } }),
     }),
     exampleInputs: {
-      rows: new Tensor(new Int32Array(batchSize)),
+      rows: new Tensor(new Int32Array(batchSize / microBatches)),
       learningRate: scalar(0),
       progress: scalar(0),
+      ...(microBatches > 1 && { isLast: scalar(0) }),
     },
   };
+}
+
+/** The traced total, weight and gradient of the total of a loss, by parameters as one vector. */
+export function weightedGradient<P, Traced>(
+  flat: FlatTree<P>,
+  loss: Loss<Traced>,
+  parameters: JaxArray,
+  batch: Batch,
+  progress: JaxArray,
+  frozen: unknown,
+): Gathered<JaxArray> {
+  const parts = (params: JaxArray): [JaxArray, JaxArray] => {
+    const value = loss(params as Traced, batch, progress, frozen as never);
+    return "total" in value ? [value.total, value.weight] : [value, np.array(1)];
+  };
+  const differentiated = valueAndGrad(parts, { hasAux: true });
+  const [[total, weight], gradient] = differentiated(flat.split<JaxArray>(parameters));
+  return { gradient: flat.concatenate(gradient), total, weight };
 }
 
 function countRows(columns: Columns, name: string): number {
@@ -128,8 +211,10 @@ function countRows(columns: Columns, name: string): number {
 }
 
 export interface CourseOptions {
-  /** Passes over the data, each in a new order; what does not fill a last batch waits for the next pass. */
-  epochs: number;
+  /** Passes over the data, each in a new order; what does not fill a last batch waits for the next pass. Default 1. */
+  epochs?: number;
+  /** Instead of passes: numbers of the examples in the order in which they are taken, for whole batches. */
+  order?: Int32Array;
   /** Peak learning rate. */
   learningRate: number;
   schedule?: Partial<Schedule>;
@@ -151,8 +236,9 @@ export class Course {
   ) {
     this.batchSize = training.batchSize;
     this.stepsPerEpoch = Math.floor(training.count / training.batchSize);
-    this.totalSteps = Math.round(this.stepsPerEpoch * options.epochs);
+    this.totalSteps = stepsOf(options, training);
     this.schedule = { ...scheduleDefaults, ...options.schedule };
+    checkSchedule(this.schedule);
   }
 
   /**
@@ -177,6 +263,9 @@ export class Course {
   }
 
   private batchOf(training: number, step: number): Int32Array {
+    if (this.options.order) {
+      return this.options.order.subarray(step * this.batchSize, (step + 1) * this.batchSize);
+    }
     const epoch = Math.floor(step / this.stepsPerEpoch);
     if (this.orders[training]?.epoch !== epoch) {
       // The order is a function of the epoch alone, so that a resumed training sees what the other would have.
@@ -186,6 +275,18 @@ export class Course {
     const start = (step % this.stepsPerEpoch) * this.batchSize;
     return this.orders[training].order.subarray(start, start + this.batchSize);
   }
+}
+
+function stepsOf(
+  { epochs, order }: CourseOptions,
+  { count, batchSize }: Pick<Training<unknown>, "count" | "batchSize">,
+): number {
+  if (!order) return Math.round(Math.floor(count / batchSize) * (epochs ?? 1));
+  const steps = order.length / batchSize;
+  if (!Number.isInteger(steps) || order.some((row) => !(row >= 0 && row < count))) {
+    throw new RangeError(`An order must have ${batchSize} of the rows 0 to ${count - 1} for each step.`);
+  }
+  return steps;
 }
 
 /** Milliseconds that a run of several steps should take: much longer than a call, short enough to be interrupted. */
