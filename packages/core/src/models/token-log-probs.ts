@@ -1,4 +1,5 @@
 import { type Array as JaxArray, nn, numpy as np } from "@jax-js/jax";
+import type { Batch } from "../data/columns.js";
 import {
   applyTransformer,
   type TransformerOptions,
@@ -28,4 +29,15 @@ export function tokenLogProbs(
   options: TransformerOptions = {},
 ): JaxArray {
   return ownLogProbs(tokenLogits(params, applyTransformer(config, params, tokens, options).hidden), next);
+}
+
+/** `tokenLogProbs` of packed rows, each document by itself: `[batch, time]`. */
+export function packedLogProbs(
+  config: TransformerConfig,
+  params: TransformerParams<JaxArray>,
+  { tokens, next, segments, positions }: Batch,
+): JaxArray {
+  // Rotary embeddings tell distances alone, and those within a document are the row's.
+  const learned = config.positions === "learned" && { positions };
+  return tokenLogProbs(config, params, tokens, next, { segments, ...learned });
 }

@@ -23,6 +23,15 @@ export interface ProjectionParams<Leaf> {
   weight: Leaf;
   /** `[outputs]` */
   bias?: Leaf;
+  /** Adds `adapter.down adapter.up` to the weight: low-rank adaptation, lora.ts. */
+  adapter?: AdapterParams<Leaf>;
+}
+
+export interface AdapterParams<Leaf> {
+  /** `[inputs, rank]` */
+  down: Leaf;
+  /** `[rank, outputs]` */
+  up: Leaf;
 }
 
 /** A block: normalise, attend, add; normalise, MLP, add. */
@@ -177,8 +186,9 @@ export function tokenLogits(params: TransformerParams<JaxArray>, hidden: JaxArra
   return params.output ? linear(params.output, hidden) : np.matmul(hidden, params.tokens.transpose());
 }
 
-const linear = ({ weight, bias }: ProjectionParams<JaxArray>, x: JaxArray): JaxArray => {
-  const product = np.matmul(x, weight);
+const linear = ({ weight, bias, adapter }: ProjectionParams<JaxArray>, x: JaxArray): JaxArray => {
+  let product = np.matmul(x, weight);
+  if (adapter) product = product.add(np.matmul(np.matmul(x, adapter.down), adapter.up));
   return bias ? product.add(bias) : product;
 };
 

@@ -23,9 +23,10 @@ import {
   type StepInputs,
   type TrainerSpec,
   trainingOf,
+  type WeightedLoss,
 } from "./training.js";
 
-export type { FitManyOptions, FitResult, Loss, TrainerSpec };
+export type { FitManyOptions, FitResult, Loss, TrainerSpec, WeightedLoss };
 
 export interface FitOptions extends CourseOptions {
   /** Gives the order of the examples. */

@@ -332,8 +332,9 @@ export class Selection {
 }
 
 /** @param which the training's name in quotes, and its number where there are many */
-export function diverged(which: string, what: string, step: number, totalSteps: number): UserError {
-  return new UserError(`training of ${which} diverged: ${what} at step ${step} of ${totalSteps}`, {
+export function diverged(which: string, what: string, step: number, totalSteps?: number): UserError {
+  const of = totalSteps === undefined ? "" : ` of ${totalSteps}`;
+  return new UserError(`training of ${which} diverged: ${what} at step ${step}${of}`, {
     hint: "Lower the learning rate, or look for extreme values in the inputs.",
     exitCode: 1,
   });
