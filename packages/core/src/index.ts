@@ -80,6 +80,7 @@ export * from "./train/pretrain.js";
 export * from "./train/pretrain-features.js";
 export * from "./train/pretrain-text.js";
 export * from "./train/schedule.js";
+export * from "./train/supervised-finetuning.js";
 export * from "./train/train-language-model.js";
 export * from "./train/trainable.js";
 export * from "./train/trainer.js";
