@@ -154,8 +154,7 @@ export function rotaryFrequencies(headSize: number, base: number, scaling?: Rota
 
 /** Rotates the pairs (i, i + headSize / 2), as Hugging Face's models do. @param x `[batch, heads, time, headSize]` */
 export function rotate(x: JaxArray, { cos, sin }: { cos: JaxArray; sin: JaxArray }): JaxArray {
-  const size = x.shape[3];
-  const first = x.slice([], [], [], [0, size / 2]);
-  const second = x.slice([], [], [], [size / 2, size]);
+  // Not slices: the gradient of each would be padded to the whole.
+  const [first, second] = np.split(x, 2, -1);
   return np.concatenate([first.mul(cos).sub(second.mul(sin)), second.mul(cos).add(first.mul(sin))], -1);
 }
