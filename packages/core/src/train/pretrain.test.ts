@@ -2,13 +2,13 @@ import type { Tensor } from "@outgrow/engine";
 import { describe, expect, test } from "vitest";
 import { trainBpe } from "../data/bpe.js";
 import { UserError } from "../errors.js";
+import { namedTensors } from "../models/checkpoint.js";
 import type { LanguageModel } from "../models/language-model.js";
 import { perplexity } from "../models/sequence-log-probs.js";
 import { initTransformer } from "../models/transformer.js";
 import { type TransformerFamily, transformerConfig } from "../models/transformer-config.js";
 import { createRandom } from "../random.js";
 import { type Pretraining, pretrain } from "./pretrain.js";
-import { namedTensors } from "./safetensors.js";
 
 const random = createRandom(6);
 const states = 8;
