@@ -1,3 +1,4 @@
+export * as arithBase from "./base-models/arith-chain.js";
 export * as deception from "./deception/index.js";
 export { experiments } from "./experiments.js";
 export { studies } from "./studies.js";
