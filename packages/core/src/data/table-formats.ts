@@ -156,7 +156,8 @@ export function parseJsonLines(bytes: Buffer, file: string): ParsedTable {
   return { columns: [...columns], hasHeader: true, rows };
 }
 
-function parseObject(text: string, place: Place): Record<string, unknown> {
+/** The JSON object on a line. Throws UserError where there is something else. */
+export function parseObject(text: string, place: Place): Record<string, unknown> {
   const hint = 'Expected one JSON object on each line, e.g. {"text": "…", "label": "…"}.';
   let value: unknown;
   try {

@@ -1,17 +1,24 @@
 import { isUtf8 } from "node:buffer";
 import { readFile, stat } from "node:fs/promises";
+import { promisify } from "node:util";
+import { gunzip } from "node:zlib";
 import { UserError } from "../errors.js";
 
 /** Default limit on the size of a file that is read whole: 256 MiB. */
 export const defaultMaxBytes = 2 ** 28;
 
 /**
- * The bytes of a UTF-8 text file without its byte order mark.
+ * The bytes of a UTF-8 text file without its byte order mark. A file compressed with gzip is refused, unless
+ * `gzip: "decompress"` says that it may be one; `maxBytes` then limits the text as well.
  *
  * @throws UserError when the file is missing, not a regular file, unreadable, longer than `maxBytes`,
  *   empty or not UTF-8; in the last case with the line
  */
-export async function readTextFile(file: string, maxBytes = defaultMaxBytes): Promise<Buffer> {
+export async function readTextFile(
+  file: string,
+  maxBytes = defaultMaxBytes,
+  options: { gzip?: "refuse" | "decompress" } = {},
+): Promise<Buffer> {
   let bytes: Buffer;
   try {
     // Before it is opened: opening a pipe waits for somebody to write.
@@ -25,6 +32,7 @@ export async function readTextFile(file: string, maxBytes = defaultMaxBytes): Pr
     }
     if (stats.size > maxBytes) throw tooLarge(file, stats.size, maxBytes);
     bytes = await readFile(file);
+    if (options.gzip === "decompress") bytes = await decompressed(bytes, file, maxBytes);
   } catch (error) {
     throw readError(error, file);
   }
@@ -33,10 +41,41 @@ export async function readTextFile(file: string, maxBytes = defaultMaxBytes): Pr
   if (!/\S/.test(text.subarray(0, 1024).toString()) && text.toString().trim() === "") {
     throw new UserError("the file is empty", {
       place: { file },
-      hint: "Expected a table with at least one row.",
+      hint: "Expected at least one row.",
     });
   }
   return text;
+}
+
+const gunzipBytes = promisify(gunzip);
+
+async function decompressed(bytes: Buffer, file: string, maxBytes: number): Promise<Buffer> {
+  const place = { file };
+  if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) {
+    if (!file.endsWith(".gz")) return bytes;
+    throw new UserError("is not compressed with gzip, though its name ends in .gz", {
+      place,
+      hint: "Take the ending away if it is plain text, or fetch the file again.",
+    });
+  }
+  try {
+    return await gunzipBytes(bytes, { maxOutputLength: maxBytes });
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === "ERR_BUFFER_TOO_LARGE") {
+      throw new UserError(`unpacks to more than ${maxBytes} bytes`, {
+        place,
+        hint: "Split the file, or allow more bytes if you trust it.",
+        cause,
+      });
+    }
+    const isCut = code === "Z_BUF_ERROR";
+    throw new UserError(isCut ? "the compressed file ends too early" : "the compressed file is damaged", {
+      place,
+      hint: "Fetch the file again: gzip -t tells whether it is whole.",
+      cause,
+    });
+  }
 }
 
 /** Counts lines up to growing offsets: CRLF, LF and CR each end one line. */

@@ -42,10 +42,12 @@ export interface StatedEquation {
 }
 
 const annotation = /<<([^<>=]*)=([^<>=]*)>>/g;
-const operand = String.raw`[-−]?[$(]*(?:\d[\d,]*(?:\.\d+)?|\.\d+)[%)]*`;
+const number = String.raw`\d[\d,]*(?:\.\d+)?|\.\d+`;
+const operand = `[-−]?[$(]*(?:${number})[%)]*`;
 const operation = String.raw`\s*[-+*/×÷−]\s*|\s+x\s+`;
+// Not a part of a longer expression on either side.
 const written = new RegExp(
-  String.raw`(${operand}(?:(?:${operation})${operand})+)\s*=\s*([-−]?\$?(?:\d[\d,]*(?:\.\d+)?|\.\d+))`,
+  String.raw`(?<![\d.,:$]|[)(%+*/×÷−-]\s*|\sx\s+)(${operand}(?:(?:${operation})${operand})+)\s*=\s*([-−]?\$?(?:${number})%?)(?!\s*[-+*/×÷−(^]|\s+(?:x\s|\d|%|and\s+[$(]*\d+\s*/)|[.,]?\d)`,
   "g",
 );
 
@@ -56,14 +58,16 @@ const written = new RegExp(
 export function statedEquations(solution: string): StatedEquation[] {
   return solution.split("\n").flatMap((text, line) => {
     const annotated = [...text.matchAll(annotation)];
-    const matches = annotated.length > 0 ? annotated : [...text.slice(0, 4000).matchAll(written)];
+    const matches =
+      annotated.length > 0 ? annotated : text.includes("=") ? [...text.slice(0, 4000).matchAll(written)] : [];
     return matches.flatMap(([, left, right]) => {
       const stated = evaluateExpression(right);
       if (stated === undefined || !/\d/.test(left)) return [];
       const value = evaluateExpression(left);
-      return [
-        { line, left, right, value, stated, holds: value !== undefined && agrees(value, right, stated) },
-      ];
+      // What divides by 0 is read, and wrong; what is no expression is not read.
+      if (value === undefined && !/[/÷]\s*0+(?:\.0*)?(?![.\d])/.test(left)) return [];
+      const holds = value !== undefined && agrees(value, right, stated);
+      return [{ line, left, right, value, stated, holds }];
     });
   });
 }
@@ -80,3 +84,7 @@ function agrees(value: Rational, right: string, stated: Rational): boolean {
 
 /** A solution without its calculator annotations. */
 export const stripAnnotations = (solution: string) => solution.replace(/<<[^<>]*>>/g, "");
+
+/** The first equation of a solution that does not hold, if any: what can be checked where no gold steps are known. */
+export const firstWrongEquation = (solution: string): StatedEquation | undefined =>
+  statedEquations(solution).find(({ holds }) => !holds);

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { textId } from "../data/text-id.js";
 import { type PromptedText, promptedText, type WordProblem } from "../data/word-problem.js";
 import { UserError } from "../errors.js";
 import { createRandom, type Random } from "../random.js";
@@ -17,7 +18,7 @@ import {
 } from "./arith-story.js";
 import { type SolutionVerdict, verifySteps } from "./arith-verifier.js";
 import { parseConfig } from "./config.js";
-import { chooser, drawDistinct, drawOf, splitShares, splitter, textId, type WorldSplit } from "./splits.js";
+import { chooser, drawDistinct, drawOf, splitShares, splitter, type WorldSplit } from "./splits.js";
 import type { WorldKind } from "./world.js";
 
 /*

@@ -1,11 +1,12 @@
 import { z } from "zod";
+import { textId } from "../data/text-id.js";
 import { UserError } from "../errors.js";
 import { createRandom, type Random } from "../random.js";
 import { parseConfig } from "./config.js";
 import { drawGrammar, type Grammar, type Lexicon, makeLexicon } from "./grammar.js";
 import { CorpusReader } from "./grammar-reader.js";
 import { writeDocument } from "./grammar-writer.js";
-import { drawOf, splitShares, splitter, textId, type WorldSplit } from "./splits.js";
+import { drawOf, splitShares, splitter, type WorldSplit } from "./splits.js";
 import type { WorldKind } from "./world.js";
 
 /*

@@ -34,9 +34,6 @@ export function splitter(shares: z.output<typeof splitShares>, random: Random): 
   };
 }
 
-/** The same id for the same text. */
-export const textId = (text: string) => createHash("sha256").update(text).digest("hex").slice(0, 16);
-
 /** Turns a uniform number into an index with the probabilities of some weights, not all 0. */
 export function chooser(weights: readonly number[]): (uniform: number) => number {
   const total = weights.reduce((sum, weight) => sum + weight, 0);
