@@ -8,6 +8,7 @@ export * from "./data/packing.js";
 export * from "./decode/decoder.js";
 export * from "./decode/generation.js";
 export * from "./decode/generator.js";
+export * from "./decode/guided/constraints.js";
 export * from "./errors.js";
 export * from "./files.js";
 export * from "./lab/artifacts.js";
