@@ -1,0 +1,28 @@
+import { type Tokenizer, trainBpe } from "../../data/bpe.js";
+import type { LanguageModel } from "../../models/language-model.js";
+import { initTransformer } from "../../models/transformer.js";
+import { type TransformerSizes, transformerConfig } from "../../models/transformer-config.js";
+import { createRandom } from "../../random.js";
+
+export const END = "<|end|>";
+
+/** Bytes and an end token: id 0 is the end, and letters have ids of their own. */
+export const byteTokenizer: Tokenizer = trainBpe([], { vocabularySize: 257, specialTokens: [END] });
+
+/** A model of a few thousand parameters that has learnt nothing yet. */
+export function tinyModel(sizes: Partial<TransformerSizes> = {}, seed = 1): LanguageModel {
+  const config = transformerConfig("llama", {
+    vocabularySize: byteTokenizer.vocabularySize,
+    contextLength: 32,
+    width: 16,
+    layers: 1,
+    heads: 2,
+    ...sizes,
+  });
+  return {
+    config,
+    params: initTransformer(config, createRandom(seed)),
+    tokenizer: byteTokenizer,
+    endTokens: [byteTokenizer.specialTokens[END]],
+  };
+}
