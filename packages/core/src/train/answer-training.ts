@@ -1,5 +1,4 @@
-import type { Columns } from "../data/columns.js";
-import { selectRows } from "../data/columns.js";
+import { type Columns, selectRows } from "../data/columns.js";
 import type { PromptedAnswer } from "../models/sequence-log-probs.js";
 import type { Random } from "../random.js";
 import { answerColumns, type RowShape, rowShape } from "./answer-rows.js";
@@ -27,33 +26,30 @@ export interface TrainingHooks {
   signal?: AbortSignal;
 }
 
-export interface AnswerTraining<P, Traced, Frozen> {
+export interface BatchTraining<P, Traced, Frozen = never> {
   name: string;
   params: P;
+  /** A tree of tensors that stay as they are. */
   frozen?: unknown;
-  contextLength: number;
-  /** `[examples][k]`: answers that are compared with each other, as many in each example. */
-  examples: readonly (readonly PromptedAnswer[])[];
-  /** More about the examples: `[examples, ...]` each. */
-  columns?: Columns;
-  /** Its batch has {@link answerColumns} of `batch * k` rows, an example's next to each other, and the rows of `columns`. */
+  /** How long each example is. */
+  shapes: readonly RowShape[];
+  /** The columns of a batch of examples, as long as `shape`. */
+  batch: (rows: Int32Array, shape: RowShape) => Columns;
   loss: UpdateLoss<Traced, Frozen>;
 }
 
 /**
- * Trains on answers of different lengths. Examples of similar length share batches, and a program is compiled for each of the
- * few lengths that there are.
+ * Trains on examples of different lengths. Those of similar length share batches, and a program is compiled for each of the few
+ * lengths that there are.
  */
-export async function trainOnAnswers<P, Traced, Frozen = never>(
-  training: AnswerTraining<P, Traced, Frozen>,
+export async function trainOnBatches<P, Traced, Frozen = never>(
+  { name, params, frozen, shapes, batch, loss }: BatchTraining<P, Traced, Frozen>,
   course: TrainingCourse,
   { random, onStep, signal }: TrainingHooks,
 ): Promise<{ params: P; steps: UpdateMeasures[] }> {
-  const { name, params, frozen, loss, examples, columns = {} } = training;
   const schedule = { ...scheduleDefaults, ...course.schedule };
-  const shapes = examples.map((rows) => rowShape(rows, training.contextLength));
-  const batchSize = Math.min(course.batchSize, examples.length);
-  const totalSteps = Math.round(Math.floor(examples.length / batchSize) * course.epochs);
+  const batchSize = Math.min(course.batchSize, shapes.length);
+  const totalSteps = Math.round(Math.floor(shapes.length / batchSize) * course.epochs);
   const updates = new Updates({ name, params, frozen, loss, optimizer: course.optimizer });
   const steps: UpdateMeasures[] = [];
   try {
@@ -61,15 +57,8 @@ export async function trainOnAnswers<P, Traced, Frozen = never>(
       for (const { rows, shape } of batchesOf(shapes, batchSize, random.stream("epoch", epoch))) {
         if (steps.length === totalSteps) break;
         signal?.throwIfAborted();
-        const batch = {
-          ...answerColumns(
-            [...rows].flatMap((row) => examples[row]),
-            shape,
-          ),
-          ...selectRows(columns, rows),
-        };
         const rate = course.learningRate * scheduleFactor(schedule, steps.length, totalSteps);
-        const measures = await updates.update(batch, rate);
+        const measures = await updates.update(batch(rows, shape), rate);
         steps.push(measures);
         onStep?.({ step: steps.length, totalSteps, measures });
       }
@@ -78,6 +67,35 @@ export async function trainOnAnswers<P, Traced, Frozen = never>(
   } finally {
     await updates.dispose();
   }
+}
+
+export interface AnswerTraining<P, Traced, Frozen = never>
+  extends Pick<BatchTraining<P, Traced, Frozen>, "name" | "params" | "frozen" | "loss"> {
+  contextLength: number;
+  /** `[examples][k]`: answers that are compared with each other, as many in each example. */
+  examples: readonly (readonly PromptedAnswer[])[];
+  /** More about the examples: `[examples, ...]` each. */
+  columns?: Columns;
+}
+
+/**
+ * {@link trainOnBatches} on answers. The batches have {@link answerColumns} of `batch * k` rows, an example's next to each other,
+ * and the rows of `columns`.
+ */
+export function trainOnAnswers<P, Traced, Frozen = never>(
+  { examples, columns = {}, contextLength, ...training }: AnswerTraining<P, Traced, Frozen>,
+  course: TrainingCourse,
+  hooks: TrainingHooks,
+): Promise<{ params: P; steps: UpdateMeasures[] }> {
+  const shapes = examples.map((rows) => rowShape(rows, contextLength));
+  const batch = (rows: Int32Array, shape: RowShape) => ({
+    ...answerColumns(
+      [...rows].flatMap((row) => examples[row]),
+      shape,
+    ),
+    ...selectRows(columns, rows),
+  });
+  return trainOnBatches({ ...training, shapes, batch }, course, hooks);
 }
 
 /**
