@@ -52,6 +52,7 @@ export * from "./measure/calibration.js";
 export * from "./measure/claims.js";
 export * from "./measure/measured.js";
 export * from "./measure/pgr.js";
+export * from "./measure/reward-margins.js";
 export * from "./methods/index.js";
 export * from "./models/attention.js";
 export * from "./models/checkpoint.js";
@@ -74,12 +75,24 @@ export * from "./supervise/logistic-regression.js";
 export * from "./supervise/neighbours.js";
 export * from "./supervise/ngram.js";
 export * from "./supervise/weak-labels.js";
+export type {
+  LanguageModelCourse,
+  StepMeasures,
+  TrainingCourse,
+  TrainingHooks,
+} from "./train/answer-training.js";
 export * from "./train/batch-trainer.js";
+export type { InvalidExamples, TextOrIds } from "./train/checked-examples.js";
+export * from "./train/checkpoint-arithmetic.js";
 export * from "./train/finetune.js";
 export * from "./train/flat.js";
 export * from "./train/language-loss.js";
 export * from "./train/loss.js";
 export * from "./train/optimizer.js";
+export * from "./train/preference/kto-train.js";
+export * from "./train/preference/losses.js";
+export * from "./train/preference/preference-train.js";
+export * from "./train/preference/reward-model.js";
 export * from "./train/pretrain.js";
 export * from "./train/pretrain-features.js";
 export * from "./train/pretrain-text.js";

@@ -3,7 +3,8 @@ import { Tensor } from "@outgrow/engine";
 import type { Batch, Columns } from "../data/columns.js";
 import { bucketLength } from "../data/length-buckets.js";
 import type { PromptedAnswer } from "../models/sequence-log-probs.js";
-import { applyTransformer, type TransformerParams } from "../models/transformer.js";
+import { ownLogProbs } from "../models/token-log-probs.js";
+import { applyTransformer, type TransformerParams, tokenLogits } from "../models/transformer.js";
 import type { TransformerConfig } from "../models/transformer-config.js";
 
 /** How long the rows of a batch are made. */
@@ -74,4 +75,15 @@ export function answerStates(
 ): JaxArray {
   const { hidden } = applyTransformer(config, params, tokens);
   return np.take(hidden.reshape([-1, config.width]), places, 0);
+}
+
+/** Log-probabilities of the answers of a batch, and their numbers of tokens: `[rows]` each. */
+export function answerSums(
+  config: TransformerConfig,
+  params: TransformerParams<JaxArray>,
+  batch: Batch,
+): { sums: JaxArray; tokens: JaxArray } {
+  const logits = tokenLogits(params, answerStates(config, params, batch));
+  const own = ownLogProbs(logits, batch.answers).mul(batch.mask);
+  return { sums: own.sum(-1), tokens: batch.mask.sum(-1) };
 }

@@ -1,10 +1,18 @@
+import type { Tensor } from "@outgrow/engine";
 import { type Columns, selectRows } from "../data/columns.js";
+import type { LanguageModel } from "../models/language-model.js";
+import { type LoraConfig, loraDefaults } from "../models/lora.js";
 import type { PromptedAnswer } from "../models/sequence-log-probs.js";
+import type { TransformerParams } from "../models/transformer.js";
 import type { Random } from "../random.js";
 import { answerColumns, type RowShape, rowShape } from "./answer-rows.js";
+import { type BatchTrainer, createBatchTrainer } from "./batch-trainer.js";
+import type { LanguageLoss } from "./language-loss.js";
 import type { AdamWConfig } from "./optimizer.js";
 import { type Schedule, scheduleDefaults, scheduleFactor } from "./schedule.js";
-import { type UpdateLoss, type UpdateMeasures, Updates } from "./updates.js";
+import { languageModelOptimizer } from "./train-language-model.js";
+import { allWeights, loraAdapters, type Trainable } from "./trainable.js";
+import type { Loss } from "./training.js";
 
 /** How a training goes through its examples. */
 export interface TrainingCourse {
@@ -15,18 +23,27 @@ export interface TrainingCourse {
   /** Peak learning rate. */
   learningRate: number;
   schedule?: Partial<Schedule>;
+  /** Default: that of all language models. */
   optimizer?: Partial<AdamWConfig>;
 }
+
+export interface LanguageModelCourse extends TrainingCourse {
+  /** Train adapters, and leave the weights as they are. Default: all weights are trained. */
+  lora?: Partial<LoraConfig>;
+}
+
+/** Of a step: `loss`, and what the loss reports besides. */
+export type StepMeasures = Readonly<Record<string, number>>;
 
 export interface TrainingHooks {
   /** Gives the order of the examples, and whatever else is drawn. */
   random: Random;
   /** Called after every step; steps count from 1. */
-  onStep?: (step: { step: number; totalSteps: number; measures: UpdateMeasures }) => void;
+  onStep?: (step: { step: number; totalSteps: number; measures: StepMeasures }) => void;
   signal?: AbortSignal;
 }
 
-export interface BatchTraining<P, Traced, Frozen = never> {
+export interface BatchTraining<P, Traced> {
   name: string;
   params: P;
   /** A tree of tensors that stay as they are. */
@@ -35,67 +52,93 @@ export interface BatchTraining<P, Traced, Frozen = never> {
   shapes: readonly RowShape[];
   /** The columns of a batch of examples, as long as `shape`. */
   batch: (rows: Int32Array, shape: RowShape) => Columns;
-  loss: UpdateLoss<Traced, Frozen>;
+  loss: Loss<Traced>;
 }
 
 /**
  * Trains on examples of different lengths. Those of similar length share batches, and a program is compiled for each of the few
  * lengths that there are.
+ *
+ * @throws UserError where the training diverges
  */
-export async function trainOnBatches<P, Traced, Frozen = never>(
-  { name, params, frozen, shapes, batch, loss }: BatchTraining<P, Traced, Frozen>,
+export async function trainOnBatches<P, Traced>(
+  { shapes, batch, ...spec }: BatchTraining<P, Traced>,
   course: TrainingCourse,
   { random, onStep, signal }: TrainingHooks,
-): Promise<{ params: P; steps: UpdateMeasures[] }> {
+): Promise<{ params: P; steps: StepMeasures[] }> {
   const schedule = { ...scheduleDefaults, ...course.schedule };
   const batchSize = Math.min(course.batchSize, shapes.length);
   const totalSteps = Math.round(Math.floor(shapes.length / batchSize) * course.epochs);
-  const updates = new Updates({ name, params, frozen, loss, optimizer: course.optimizer });
-  const steps: UpdateMeasures[] = [];
+  const optimizer = { ...languageModelOptimizer, ...course.optimizer };
+  let trainer: BatchTrainer<P> | undefined;
+  const steps: StepMeasures[] = [];
   try {
     for (let epoch = 0; steps.length < totalSteps; epoch++) {
       for (const { rows, shape } of batchesOf(shapes, batchSize, random.stream("epoch", epoch))) {
         if (steps.length === totalSteps) break;
         signal?.throwIfAborted();
         const rate = course.learningRate * scheduleFactor(schedule, steps.length, totalSteps);
-        const measures = await updates.update(batch(rows, shape), rate);
+        const columns = batch(rows, shape);
+        trainer ??= await createBatchTrainer({ ...spec, optimizer }, columns);
+        const loss = await trainer.step(columns, rate, steps.length / totalSteps);
+        const measures = { loss, ...trainer.measures };
         steps.push(measures);
         onStep?.({ step: steps.length, totalSteps, measures });
       }
     }
-    return { params: await updates.params(), steps };
+    return { params: trainer?.params() ?? spec.params, steps };
   } finally {
-    await updates.dispose();
+    await trainer?.dispose();
   }
 }
 
-export interface AnswerTraining<P, Traced, Frozen = never>
-  extends Pick<BatchTraining<P, Traced, Frozen>, "name" | "params" | "frozen" | "loss"> {
-  contextLength: number;
+export interface AnswerTraining {
+  name: string;
   /** `[examples][k]`: answers that are compared with each other, as many in each example. */
   examples: readonly (readonly PromptedAnswer[])[];
   /** More about the examples: `[examples, ...]` each. */
   columns?: Columns;
+  /** Is given {@link answerColumns} of `batch * k` rows, an example's next to each other, and the rows of `columns`. */
+  loss: LanguageLoss;
 }
 
-/**
- * {@link trainOnBatches} on answers. The batches have {@link answerColumns} of `batch * k` rows, an example's next to each other,
- * and the rows of `columns`.
- */
-export function trainOnAnswers<P, Traced, Frozen = never>(
-  { examples, columns = {}, contextLength, ...training }: AnswerTraining<P, Traced, Frozen>,
-  course: TrainingCourse,
+/** {@link trainOnBatches} of a language model on answers. */
+export async function trainOnAnswers(
+  model: LanguageModel,
+  { name, examples, columns = {}, loss }: AnswerTraining,
+  { lora, ...course }: LanguageModelCourse,
   hooks: TrainingHooks,
-): Promise<{ params: P; steps: UpdateMeasures[] }> {
-  const shapes = examples.map((rows) => rowShape(rows, contextLength));
-  const batch = (rows: Int32Array, shape: RowShape) => ({
-    ...answerColumns(
-      [...rows].flatMap((row) => examples[row]),
-      shape,
-    ),
-    ...selectRows(columns, rows),
-  });
-  return trainOnBatches({ ...training, shapes, batch }, course, hooks);
+): Promise<{ model: LanguageModel; steps: StepMeasures[] }> {
+  const trainable = trainableOf(model.params, lora, hooks.random);
+  const { params, steps } = await trainOnBatches<unknown, unknown>(
+    {
+      name,
+      params: trainable.params,
+      frozen: trainable.frozen,
+      shapes: examples.map((rows) => rowShape(rows, model.config.contextLength)),
+      batch: (rows, shape) => ({
+        ...answerColumns(
+          [...rows].flatMap((row) => examples[row]),
+          shape,
+        ),
+        ...selectRows(columns, rows),
+      }),
+      loss: (traced, batch, progress, frozen) => loss(trainable.assemble(traced, frozen), batch, progress),
+    },
+    course,
+    hooks,
+  );
+  return { model: { ...model, params: trainable.merge(params) }, steps };
+}
+
+/** All weights, or adapters that start from `random`'s stream "adapters". */
+export function trainableOf(
+  params: TransformerParams<Tensor>,
+  lora: Partial<LoraConfig> | undefined,
+  random: Random,
+): Trainable {
+  if (!lora) return allWeights(params);
+  return loraAdapters(params, { ...loraDefaults, ...lora }, random.stream("adapters"));
 }
 
 /**

@@ -25,7 +25,9 @@ const spec = {
   optimizer: { clipNorm: 0.5, weightDecay: 0.1 },
   loss: ({ w }: Weights<JaxArray>, { x, y, weights }: Readonly<Record<string, JaxArray>>) => {
     const error = np.matmul(x, w).sub(y);
-    return { total: error.mul(error).mul(weights).sum(), weight: weights.sum() };
+    const weight = weights.sum();
+    const measures = { error: error.mul(weights).sum().div(weight) };
+    return { total: error.mul(error).mul(weights).sum(), weight, measures };
   },
 };
 const range = (first: number, end: number) =>
@@ -66,6 +68,9 @@ describe("createBatchTrainer", () => {
       );
     }
     close(parts.params().w.data, expected.params.w.data);
+    // What is reported besides is of the whole batch too.
+    expect(Math.abs(batches.measures.error)).toBeGreaterThan(0.01);
+    expect(parts.measures.error).toBeCloseTo(batches.measures.error, 5);
     await batches.dispose();
     await parts.dispose();
   });

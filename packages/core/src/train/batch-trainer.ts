@@ -1,10 +1,10 @@
-import type { Array as JaxArray } from "@jax-js/jax";
+import { type Array as JaxArray, tree } from "@jax-js/jax";
 import { compile, scalar, Tensor } from "@outgrow/engine";
 import type { Batch, Columns } from "../data/columns.js";
 import { UserError } from "../errors.js";
 import { flatTree } from "./flat.js";
 import { type AdamWConfig, type AdamWState, adamW, adamWDefaults } from "./optimizer.js";
-import { diverged, type Gathered, type Loss, weightedGradient } from "./training.js";
+import { diverged, type Loss, type MeasuredGradient, weightedGradient } from "./training.js";
 
 export interface BatchTrainerSpec<P, Traced> {
   /** For errors. */
@@ -36,6 +36,8 @@ export interface BatchTrainer<P> {
   params(): P;
   /** Steps taken. */
   readonly steps: number;
+  /** What the loss reported besides in the last step, over all its micro-batches. */
+  readonly measures: Readonly<Record<string, number>>;
   dispose(): Promise<void>;
 }
 
@@ -50,6 +52,7 @@ export async function createBatchTrainer<P, Traced>(
   const zeros = () => new Tensor(new Float32Array(flat.size));
   let state: AdamWState<Tensor> = { m: zeros(), v: zeros(), step: scalar(0) };
   let steps = 0;
+  let measures: Record<string, number> = {};
 
   const gradient = await compile(
     (vector: JaxArray, batch: Batch, progress: JaxArray, rest: unknown) =>
@@ -62,7 +65,7 @@ export async function createBatchTrainer<P, Traced>(
     batch: Columns,
     progress: Tensor,
     rest: unknown,
-  ) => Promise<Gathered<Tensor>>;
+  ) => Promise<MeasuredGradient<Tensor>>;
   const update = await compile(
     (vector: JaxArray, moments: AdamWState<JaxArray>, sum: JaxArray, weight: JaxArray, rate: JaxArray) =>
       adamW(optimizer, vector, sum.div(weight), moments, rate),
@@ -74,12 +77,12 @@ export async function createBatchTrainer<P, Traced>(
     async step(batches, learningRate, progress = 0) {
       const parts = Array.isArray(batches) ? (batches as readonly Columns[]) : [batches as Columns];
       if (parts.length === 0) throw new UserError(`a step of "${name}" was given no batch`);
-      let gathered: Gathered<Tensor> | undefined;
+      let gathered: MeasuredGradient<Tensor> | undefined;
       for (const batch of parts) {
         const part = await gradientOf(parameters, batch, scalar(progress), frozen);
         gathered = gathered ? added(gathered, part) : part;
       }
-      const { gradient: sum, total, weight } = gathered as Gathered<Tensor>;
+      const { gradient: sum, total, weight, measures: sums } = gathered as MeasuredGradient<Tensor>;
       const value = total.item() / weight.item();
       if (!Number.isFinite(value)) {
         throw diverged(`"${name}"`, `the loss is ${value}`, steps + 1);
@@ -89,11 +92,17 @@ export async function createBatchTrainer<P, Traced>(
         throw diverged(`"${name}"`, "some parameters are not finite", steps + 1);
       }
       steps++;
+      measures = Object.fromEntries(
+        Object.entries(sums).map(([key, sum]) => [key, sum.item() / weight.item()]),
+      );
       return value;
     },
     params: () => flat.unflatten(parameters),
     get steps() {
       return steps;
+    },
+    get measures() {
+      return measures;
     },
     async dispose() {
       await gradient.dispose();
@@ -102,15 +111,11 @@ export async function createBatchTrainer<P, Traced>(
   };
 }
 
-function added(a: Gathered<Tensor>, b: Gathered<Tensor>): Gathered<Tensor> {
+function added(a: MeasuredGradient<Tensor>, b: MeasuredGradient<Tensor>): MeasuredGradient<Tensor> {
   const sum = (x: Tensor, y: Tensor) =>
     new Tensor(
       (x.data as Float32Array).map((value, i) => value + y.data[i]),
       x.shape,
     );
-  return {
-    gradient: sum(a.gradient, b.gradient),
-    total: sum(a.total, b.total),
-    weight: sum(a.weight, b.weight),
-  };
+  return tree.map(sum as never, a as never, b as never) as MeasuredGradient<Tensor>;
 }

@@ -4,8 +4,8 @@ import { describe, expect, test } from "vitest";
 import { UserError } from "../errors.js";
 import {
   addTaskVectors,
-  extrapolate,
-  interpolate,
+  extrapolateCheckpoint,
+  interpolateCheckpoints,
   taskVector,
   weightedSum,
 } from "./checkpoint-arithmetic.js";
@@ -25,19 +25,19 @@ const near = (given: object, wanted: object, digits = 6) => {
 
 describe("checkpoint arithmetic", () => {
   test("interpolation ends exactly at both checkpoints, and its middle is their mean", () => {
-    expect(interpolate(a, b, 0)).toEqual(a);
-    expect(interpolate(a, b, 1)).toEqual(b);
+    expect(interpolateCheckpoints(a, b, 0)).toEqual(a);
+    expect(interpolateCheckpoints(a, b, 1)).toEqual(b);
     const [left, right] = [numbers(a), numbers(b)];
-    for (const [i, x] of numbers(interpolate(a, b, 0.5)).entries()) {
+    for (const [i, x] of numbers(interpolateCheckpoints(a, b, 0.5)).entries()) {
       expect(x).toBe(Math.fround((left[i] + right[i]) / 2));
     }
   });
 
   test("extrapolation is as far beyond the later as asked, and nowhere where both are equal", () => {
-    const beyond = extrapolate(b, a, 0.3);
-    near(interpolate(a, beyond, 1 / 1.3), b);
-    near(extrapolate(a, a, 5), a);
-    expect(extrapolate(b, a, 0)).toEqual(b);
+    const beyond = extrapolateCheckpoint(b, a, 0.3);
+    near(interpolateCheckpoints(a, beyond, 1 / 1.3), b);
+    near(extrapolateCheckpoint(a, a, 5), a);
+    expect(extrapolateCheckpoint(b, a, 0)).toEqual(b);
   });
 
   test("a base and a task vector give the tuned model back, and taken off again the base", () => {
@@ -67,20 +67,20 @@ describe("checkpoint arithmetic", () => {
   test("tensors are found by name, whatever the order; the inputs stay as they are", () => {
     const p = { x: new Tensor(Float32Array.of(1)), y: new Tensor(Float32Array.of(10)) };
     const q = { y: new Tensor(Float32Array.of(20)), x: new Tensor(Float32Array.of(3)) };
-    const { x, y } = interpolate(p, q, 0.5);
+    const { x, y } = interpolateCheckpoints(p, q, 0.5);
     expect([x.item(), y.item()]).toEqual([2, 15]);
     expect(p.x.item()).toBe(1);
   });
 
   test("tensors of whole numbers are those of the first", () => {
     const of = (id: number) => ({ ids: new Tensor(Int32Array.of(id)), w: new Tensor(Float32Array.of(id)) });
-    const result = extrapolate(of(2), of(1), 1);
+    const result = extrapolateCheckpoint(of(2), of(1), 1);
     expect([result.ids.item(), result.w.item()]).toEqual([2, 3]);
   });
 
   test("what does not fit is refused with its names", () => {
     const wider = tinyModel({ width: 24 }).params;
-    expect(() => interpolate(a, wider, 0.5)).toThrow(
+    expect(() => interpolateCheckpoints(a, wider, 0.5)).toThrow(
       /differ in \d+ tensors: .*"tokens" is float32\[257,24\], expected float32\[257,16\].*; \.\.\./,
     );
     expect(() => taskVector(tinyModel({ tiedEmbeddings: false }).params, a)).toThrow(
@@ -89,8 +89,8 @@ describe("checkpoint arithmetic", () => {
     expect(() => taskVector(a, tinyModel({ tiedEmbeddings: false }).params)).toThrow(
       /"output.weight" is not expected/,
     );
-    expect(() => interpolate(a, b, 1.5)).toThrow("the share of the second checkpoint is 1.5");
-    expect(() => extrapolate(a, b, -1)).toThrow(UserError);
+    expect(() => interpolateCheckpoints(a, b, 1.5)).toThrow("the share of the second checkpoint is 1.5");
+    expect(() => extrapolateCheckpoint(a, b, -1)).toThrow(UserError);
     const huge = { w: new Tensor(Float32Array.of(3e38)) };
     expect(() => weightedSum({ params: huge, weight: 2 })).toThrow('has Infinity in the tensor "w"');
   });

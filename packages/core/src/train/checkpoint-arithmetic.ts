@@ -43,10 +43,10 @@ export function weightedSum<P extends object>(
 }
 
 /** `(1 - share) a + share b`. @throws UserError for a share outside [0, 1], and as {@link weightedSum} */
-export function interpolate<P extends object>(a: P, b: P, share: number): P {
+export function interpolateCheckpoints<P extends object>(a: P, b: P, share: number): P {
   if (!(share >= 0 && share <= 1)) {
     throw new UserError(`the share of the second checkpoint is ${share}, expected 0 to 1`, {
-      hint: "To go beyond a checkpoint, use extrapolate.",
+      hint: "To go beyond a checkpoint, use extrapolateCheckpoint.",
     });
   }
   return weightedSum({ params: a, weight: 1 - share }, { params: b, weight: share });
@@ -57,7 +57,7 @@ export function interpolate<P extends object>(a: P, b: P, share: number): P {
  *
  * @throws UserError for a negative factor, and as {@link weightedSum}
  */
-export function extrapolate<P extends object>(later: P, earlier: P, factor: number): P {
+export function extrapolateCheckpoint<P extends object>(later: P, earlier: P, factor: number): P {
   if (!(factor >= 0 && factor < Number.POSITIVE_INFINITY)) {
     throw new UserError(`the factor of an extrapolation is ${factor}, expected 0 or more`);
   }

@@ -26,3 +26,8 @@ export const nextTokenLoss =
     // A batch may be all padding but for its rows' last documents; one without any weight has no gradient.
     return { total, weight: np.maximum(batch.weights.sum(), 1e-6) };
   };
+
+/** The mean of examples' losses `[examples]`, so that micro-batches of any size add up. */
+export function meanOf(losses: JaxArray): WeightedLoss {
+  return { total: losses.sum(), weight: np.array(losses.shape[0]) };
+}

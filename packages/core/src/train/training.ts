@@ -35,6 +35,8 @@ export type WeightedLoss = {
   total: JaxArray;
   /** Scalar; not differentiated. */
   weight: JaxArray;
+  /** What a trainer of batches reports besides: scalars, means over the batch; not differentiated. */
+  measures?: Record<string, JaxArray>;
 };
 
 export interface TrainerSpec<P, Traced> {
@@ -82,6 +84,9 @@ export type Gathered<Leaf> = {
   total: Leaf;
   weight: Leaf;
 };
+
+/** With the loss's measures, times the weight. */
+export type MeasuredGradient<Leaf> = Gathered<Leaf> & { measures: Record<string, Leaf> };
 
 /** What changes from step to step. */
 export type StepInputs<Leaf> = {
@@ -152,7 +157,7 @@ export function trainingOf<P, Traced>(spec: TrainerSpec<P, Traced>): Training<P>
         const [next, after] = adamW(optimizer, parameters, vector, state, learningRate);
         return [{ parameters: next, optimizer: after }, value];
       }
-      const own = weightedGradient(flat, loss, parameters, batch, progress, frozen);
+      const { measures: _, ...own } = weightedGradient(flat, loss, parameters, batch, progress, frozen);
       const all = tree.map((sum: JaxArray, part: JaxArray) => sum.add(part), gathered, own);
       const gradient = all.gradient.div(all.weight);
       const [next, after] = adamW(optimizer, parameters, gradient, state, learningRate);
@@ -179,7 +184,7 @@ export function trainingOf<P, Traced>(spec: TrainerSpec<P, Traced>): Training<P>
   };
 }
 
-/** The traced total, weight and gradient of the total of a loss, by parameters as one vector. */
+/** The traced total, weight, measures and gradient of the total of a loss, by parameters as one vector. */
 export function weightedGradient<P, Traced>(
   flat: FlatTree<P>,
   loss: Loss<Traced>,
@@ -187,14 +192,17 @@ export function weightedGradient<P, Traced>(
   batch: Batch,
   progress: JaxArray,
   frozen: unknown,
-): Gathered<JaxArray> {
-  const parts = (params: JaxArray): [JaxArray, JaxArray] => {
+): MeasuredGradient<JaxArray> {
+  type Besides = Omit<MeasuredGradient<JaxArray>, "gradient" | "total">;
+  const parts = (params: JaxArray): [JaxArray, Besides] => {
     const value = loss(params as Traced, batch, progress, frozen as never);
-    return "total" in value ? [value.total, value.weight] : [value, np.array(1)];
+    if (!("total" in value)) return [value, { weight: np.array(1), measures: {} }];
+    const { total, weight, measures = {} } = value;
+    return [total, { weight, measures: tree.map((measure: JaxArray) => measure.mul(weight), measures) }];
   };
   const differentiated = valueAndGrad(parts, { hasAux: true });
-  const [[total, weight], gradient] = differentiated(flat.split<JaxArray>(parameters));
-  return { gradient: flat.concatenate(gradient), total, weight };
+  const [[total, besides], gradient] = differentiated(flat.split<JaxArray>(parameters));
+  return { gradient: flat.concatenate(gradient), total, ...besides };
 }
 
 function countRows(columns: Columns, name: string): number {

@@ -3,9 +3,14 @@ import { Tensor } from "@outgrow/engine";
 import { UserError } from "../../errors.js";
 import type { LanguageModel } from "../../models/language-model.js";
 import { type PromptedAnswer, sequenceLogProbs } from "../../models/sequence-log-probs.js";
-import type { TransformerParams } from "../../models/transformer.js";
 import type { Random } from "../../random.js";
-import { type TrainingCourse, type TrainingHooks, trainOnAnswers } from "../answer-training.js";
+import { answerSums } from "../answer-rows.js";
+import {
+  type LanguageModelCourse,
+  type StepMeasures,
+  type TrainingHooks,
+  trainOnAnswers,
+} from "../answer-training.js";
 import {
   answerIds,
   answerProblem,
@@ -14,10 +19,9 @@ import {
   promptIds,
   type TextOrIds,
 } from "../checked-examples.js";
+import { meanOf } from "../language-loss.js";
 import { requireSameVocabulary } from "../same-vocabulary.js";
-import type { UpdateMeasures } from "../updates.js";
 import { type KtoLoss, ktoLoss } from "./losses.js";
-import { answerSums } from "./preference-train.js";
 
 /** An answer that somebody found good or bad. */
 export interface JudgedAnswer {
@@ -26,7 +30,7 @@ export interface JudgedAnswer {
   desirable: boolean;
 }
 
-export interface KtoTraining extends TrainingCourse, KtoLoss {
+export interface KtoTraining extends LanguageModelCourse, KtoLoss {
   /** What becomes of empty answers and of those for which the context is too short. Default `refuse`. */
   invalid: InvalidExamples;
 }
@@ -45,7 +49,7 @@ export const ktoTrainingDefaults: KtoTraining = {
 export interface KtoResult {
   model: LanguageModel;
   /** Of each step: means of log pi / pi_ref of good, bad and mismatched answers. */
-  steps: UpdateMeasures[];
+  steps: StepMeasures[];
   dropped: Record<string, number>;
 }
 
@@ -87,21 +91,20 @@ export async function ktoTrain(
     ),
     desirable: new Tensor(Float32Array.from(kept, (row) => Number(answers[row].desirable))),
   };
-  const { params, steps } = await trainOnAnswers(
+  const trained = await trainOnAnswers(
+    model,
     {
       name: "preference (kto)",
-      params: model.params,
-      contextLength: model.config.contextLength,
       examples,
       columns,
-      loss: (traced: TransformerParams<JaxArray>, batch) => {
-        const { sums } = answerSums(model.config, traced, batch);
+      loss: (params, batch) => {
+        const { sums } = answerSums(model.config, params, batch);
         const ratios = sums.reshape([-1, 2]).sub(batch.reference);
         const [own, other] = [ratios.slice([], 0), ratios.slice([], 1)];
         const { desirable } = batch;
         const meanWhere = (weights: JaxArray) => own.mul(weights).sum().div(weights.sum().add(1e-9));
         return {
-          loss: ktoLoss({ beta, desirableWeight, undesirableWeight }, own, desirable, other).mean(),
+          ...meanOf(ktoLoss({ beta, desirableWeight, undesirableWeight }, own, desirable, other)),
           measures: {
             desirableLogRatio: meanWhere(desirable),
             undesirableLogRatio: meanWhere(desirable.neg().add(1)),
@@ -113,7 +116,7 @@ export async function ktoTrain(
     course,
     hooks,
   );
-  return { model: { ...model, params }, steps, dropped };
+  return { ...trained, dropped };
 }
 
 /** For each row its prompt with the answer of a row that has another prompt. What the context has no room for is cut. */

@@ -4,11 +4,15 @@ import type { Batch } from "../../data/columns.js";
 import { UserError } from "../../errors.js";
 import type { LanguageModel } from "../../models/language-model.js";
 import { type PromptedAnswer, sequenceLogProbs } from "../../models/sequence-log-probs.js";
-import { ownLogProbs } from "../../models/token-log-probs.js";
-import { type TransformerParams, tokenLogits } from "../../models/transformer.js";
+import type { TransformerParams } from "../../models/transformer.js";
 import type { TransformerConfig } from "../../models/transformer-config.js";
-import { answerStates } from "../answer-rows.js";
-import { type TrainingCourse, type TrainingHooks, trainOnAnswers } from "../answer-training.js";
+import { answerSums } from "../answer-rows.js";
+import {
+  type LanguageModelCourse,
+  type StepMeasures,
+  type TrainingHooks,
+  trainOnAnswers,
+} from "../answer-training.js";
 import {
   answerIds,
   answerProblem,
@@ -17,8 +21,8 @@ import {
   promptIds,
   type TextOrIds,
 } from "../checked-examples.js";
+import { meanOf } from "../language-loss.js";
 import { requireSameVocabulary } from "../same-vocabulary.js";
-import type { UpdateMeasures } from "../updates.js";
 import { logRatioMargin, needsReference, type PreferenceLoss, preferenceLoss } from "./losses.js";
 
 /** Two answers to a prompt, one of them better. */
@@ -34,7 +38,7 @@ export interface ReferenceLogProbs {
   rejected: Float32Array;
 }
 
-export interface PreferenceTraining extends TrainingCourse {
+export interface PreferenceTraining extends LanguageModelCourse {
   /** Default `{ name: "dpo" }`. */
   loss: PreferenceLoss;
   /** What becomes of pairs with equal or empty answers, or for which the context is too short. Default `refuse`. */
@@ -62,7 +66,7 @@ export interface PreferenceResult {
    * (per token where the loss is; of log-probabilities where it has no reference), `accuracy`, the share where it does, and
    * `chosenLogProb` and `rejectedLogProb`, of answers.
    */
-  steps: UpdateMeasures[];
+  steps: StepMeasures[];
   /** Pairs that were left out, by what was wrong with them. */
   dropped: Record<string, number>;
 }
@@ -88,19 +92,18 @@ export async function preferenceTrain(
   const columns = needsReference(loss)
     ? { reference: await referenceColumn(model, reference, examples, kept, pairs.length) }
     : undefined;
-  const { params, steps } = await trainOnAnswers(
+  const trained = await trainOnAnswers(
+    model,
     {
       name: `preference (${loss.name})`,
-      params: model.params,
-      contextLength: model.config.contextLength,
       examples,
       columns,
-      loss: (traced: TransformerParams<JaxArray>, batch) => pairLoss(loss, model.config, traced, batch),
+      loss: (params, batch) => pairLoss(loss, model.config, params, batch),
     },
     course,
     hooks,
   );
-  return { model: { ...model, params }, steps, dropped };
+  return { ...trained, dropped };
 }
 
 /**
@@ -140,7 +143,7 @@ function pairLoss(
   const perToken = loss.name === "simpo" || loss.name === "orpo" || ("perToken" in loss && loss.perToken);
   const margin = logRatioMargin(logProbs, perToken);
   return {
-    loss: preferenceLoss(loss, logProbs).mean(),
+    ...meanOf(preferenceLoss(loss, logProbs)),
     measures: {
       margin: margin.mean(),
       accuracy: margin.greater(0).astype(margin.dtype).mean(),
@@ -148,17 +151,6 @@ function pairLoss(
       rejectedLogProb: logProbs.rejected.mean(),
     },
   };
-}
-
-/** Log-probabilities of the answers of a batch, and their numbers of tokens: `[rows]` each. */
-export function answerSums(
-  config: TransformerConfig,
-  params: TransformerParams<JaxArray>,
-  batch: Batch,
-): { sums: JaxArray; tokens: JaxArray } {
-  const logits = tokenLogits(params, answerStates(config, params, batch));
-  const own = ownLogProbs(logits, batch.answers).mul(batch.mask);
-  return { sums: own.sum(-1), tokens: batch.mask.sum(-1) };
 }
 
 function encodePair(model: LanguageModel, { prompt, chosen, rejected }: PreferencePair): PromptedAnswer[] {

@@ -6,7 +6,13 @@ import { UserError } from "../../errors.js";
 import type { LanguageModel } from "../../models/language-model.js";
 import { applyTransformer, type TransformerParams } from "../../models/transformer.js";
 import type { TransformerConfig } from "../../models/transformer-config.js";
-import { type TrainingCourse, type TrainingHooks, trainOnBatches } from "../answer-training.js";
+import {
+  type LanguageModelCourse,
+  type StepMeasures,
+  type TrainingHooks,
+  trainableOf,
+  trainOnBatches,
+} from "../answer-training.js";
 import {
   answerIds,
   answerProblem,
@@ -15,7 +21,7 @@ import {
   promptIds,
   type TextOrIds,
 } from "../checked-examples.js";
-import type { UpdateMeasures } from "../updates.js";
+import { meanOf } from "../language-loss.js";
 import { type RewardLoss, rewardLoss } from "./losses.js";
 import type { PreferencePair } from "./preference-train.js";
 
@@ -36,7 +42,7 @@ export interface RatedPair extends PreferencePair {
   margin?: number;
 }
 
-export interface RewardTraining extends TrainingCourse, RewardLoss {
+export interface RewardTraining extends LanguageModelCourse, RewardLoss {
   /** What becomes of pairs with equal or empty answers, or for which the context is too short. Default `refuse`. */
   invalid: InvalidExamples;
 }
@@ -53,7 +59,7 @@ export const rewardTrainingDefaults: RewardTraining = {
 export interface RewardTrainingResult {
   model: RewardModel;
   /** Of each step, means over its pairs: `margin`, the chosen answer's reward less the rejected one's, and `accuracy`. */
-  steps: UpdateMeasures[];
+  steps: StepMeasures[];
   dropped: Record<string, number>;
 }
 
@@ -69,7 +75,7 @@ export async function trainRewardModel(
   config: Partial<RewardTraining>,
   hooks: TrainingHooks,
 ): Promise<RewardTrainingResult> {
-  const { centring, invalid, ...course } = { ...rewardTrainingDefaults, ...config };
+  const { centring, invalid, lora, ...course } = { ...rewardTrainingDefaults, ...config };
   const encoded = pairs.map(({ prompt, chosen, rejected }) =>
     [chosen, rejected].map((answer) => joined(model, prompt, answer)),
   );
@@ -86,10 +92,12 @@ export async function trainRewardModel(
   const examples = [...kept].map((row) => encoded[row].map(({ ids }) => ids));
   const margins = Float32Array.from(kept, (row) => pairs[row].margin ?? 0);
   const { contextLength, width } = model.config;
-  const { params, steps } = await trainOnBatches<RewardParams, RewardParams<JaxArray>>(
+  const trainable = trainableOf(model.params, lora, hooks.random);
+  const { params, steps } = await trainOnBatches<Headed<Tensor>, Headed<JaxArray>>(
     {
       name: "reward model",
-      params: { body: model.params, head: new Tensor(new Float32Array(width)) },
+      params: { body: trainable.params, head: new Tensor(new Float32Array(width)) },
+      frozen: trainable.frozen,
       shapes: examples.map((texts) => ({
         length: bucketLength(Math.max(...texts.map(({ length }) => length)), contextLength),
         answer: 1,
@@ -101,12 +109,13 @@ export async function trainRewardModel(
         ),
         margins: new Tensor(Float32Array.from(rows, (row) => margins[row])),
       }),
-      loss: (traced, batch) => {
+      loss: ({ body, head }, batch, _progress, frozen) => {
+        const traced = { body: trainable.assemble(body, frozen), head };
         const rewards = lastRewards(model.config, traced, batch).reshape([-1, 2]);
         const [chosen, rejected] = [rewards.slice([], 0), rewards.slice([], 1)];
         const margin = chosen.sub(rejected);
         return {
-          loss: rewardLoss({ centring }, chosen, rejected, batch.margins).mean(),
+          ...meanOf(rewardLoss({ centring }, chosen, rejected, batch.margins)),
           measures: {
             margin: margin.mean(),
             accuracy: margin.greater(0).astype(margin.dtype).mean(),
@@ -118,7 +127,14 @@ export async function trainRewardModel(
     course,
     hooks,
   );
-  return { model: { ...model, params }, steps, dropped };
+  const trained = { body: trainable.merge(params.body), head: params.head };
+  return { model: { ...model, params: trained }, steps, dropped };
+}
+
+/** What is trained of a transformer, and the head. */
+interface Headed<Leaf> {
+  body: unknown;
+  head: Leaf;
 }
 
 /** A text to be rewarded. */
