@@ -8,7 +8,7 @@ export interface Turn {
 }
 
 /** Two ways to go on from one dialogue. */
-export interface PreferencePair {
+export interface DialoguePair {
   id: string;
   /** Line of the file, counted from 1. */
   row: number;
@@ -22,7 +22,7 @@ export interface PreferencePair {
 }
 
 export interface HhPairs {
-  pairs: PreferencePair[];
+  pairs: DialoguePair[];
   damaged: DamagedRow[];
   /** Rows whose chosen or rejected reply is empty; the pair is kept. */
   emptyReplies: number[];
@@ -35,7 +35,7 @@ export interface HhPairs {
  * @throws UserError with file and row for dialogues that are no such, have no common beginning, or are the same
  */
 export async function readHhPairs(file: string, options: RowsOptions = {}): Promise<HhPairs> {
-  const { items, damaged } = await readJsonRows(file, options, (values, place): PreferencePair => {
+  const { items, damaged } = await readJsonRows(file, options, (values, place): DialoguePair => {
     const [chosen, rejected] = ["chosen", "rejected"].map((name) => textField(values, name, place));
     if (chosen === rejected) throw new UserError("chosen and rejected are the same", { place });
     const prompt = commonPrompt(chosen, rejected);

@@ -9,6 +9,6 @@ export * from "./hh-rlhf.js";
 export * from "./split.js";
 export * from "./stream-decoder.js";
 export * from "./table.js";
-export * from "./tokenizer-folder.js";
 export type { DamagedRow, RowsOptions } from "./text-rows.js";
+export * from "./tokenizer-folder.js";
 export * from "./word-problem.js";

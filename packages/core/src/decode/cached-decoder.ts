@@ -1,8 +1,8 @@
 import { type GraphProgram, openGraph, Tensor } from "@outgrow/engine";
 import { UserError } from "../errors.js";
 import type { LanguageModel } from "../models/language-model.js";
+import { namedTensors } from "../models/safetensors.js";
 import type { TransformerConfig } from "../models/transformer-config.js";
-import { namedTensors } from "../train/safetensors.js";
 import type { Decoder } from "./decoder.js";
 import { KeyValueRows } from "./key-value-rows.js";
 import { type TransformerGraph, transformerGraph } from "./transformer-graph.js";
