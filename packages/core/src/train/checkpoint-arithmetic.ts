@@ -1,7 +1,7 @@
 import { tree } from "@jax-js/jax";
 import { Tensor } from "@outgrow/engine";
 import { UserError } from "../errors.js";
-import { namedTensors } from "../models/safetensors.js";
+import { namedTensors } from "../models/checkpoint.js";
 
 /*
  * Arithmetic on whole checkpoints, tensor by tensor and by name: averages of models, extrapolation beyond a training (ExPO,
