@@ -66,6 +66,7 @@ export * from "./models/mlp.js";
 export * from "./models/params.js";
 export * from "./models/safetensors.js";
 export * from "./models/sequence-log-probs.js";
+export * from "./models/text-backbone.js";
 export * from "./models/token-log-probs.js";
 export * from "./models/transformer.js";
 export * from "./models/transformer-config.js";

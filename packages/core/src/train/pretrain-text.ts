@@ -1,10 +1,10 @@
 import { type Array as JaxArray, nn, numpy as np } from "@jax-js/jax";
-import { Tensor } from "@outgrow/engine";
+import type { Tensor } from "@outgrow/engine";
 import { type Tokenizer, trainBpe } from "../data/bpe.js";
 import type { Columns } from "../data/columns.js";
-import { UserError } from "../errors.js";
 import { namedTensors } from "../models/checkpoint.js";
 import type { Backbone } from "../models/classifier.js";
+import { encodeTexts, padTokens, textBackbone, tokenizeTexts } from "../models/text-backbone.js";
 import {
   applyTransformer,
   initTransformer,
@@ -78,7 +78,7 @@ export async function pretrainTextModel(
     vocabularySize: options.vocabularySize,
     specialTokens: [PADDING],
   });
-  const encoded = tokenize(tokenizer, texts);
+  const encoded = tokenizeTexts(tokenizer, texts);
   const lengths = encoded.map((ids) => ids.length).sort((a, b) => a - b);
   const covering = lengths[Math.ceil(options.coverage * lengths.length) - 1];
   const contextLength = Math.min(options.contextLength, Math.ceil(covering / 8) * 8);
@@ -90,7 +90,7 @@ export async function pretrainTextModel(
     heads: options.heads,
     mlp: "gelu",
   });
-  const columns = pad(encoded, contextLength, tokenizer.specialTokens[PADDING]);
+  const columns = padTokens(encoded, contextLength, tokenizer.specialTokens[PADDING]);
   const initial = initTransformer(config, random.stream("init"));
   const trainer = await createTrainer<TransformerParams<Tensor>, TransformerParams<JaxArray>>({
     name: "language model",
@@ -144,42 +144,8 @@ export function textModel({ tokenizer, config, params, cut }: TextModelParts): T
     tokenizer,
     config,
     backbone: textBackbone(config, params),
-    encode: (texts) => pad(tokenize(tokenizer, texts), config.contextLength, padding),
+    encode: (texts) => encodeTexts(tokenizer, texts, config.contextLength, padding),
     parameters: [...namedTensors(params).values()].reduce((sum, { data }) => sum + data.length, 0),
     cut,
   };
-}
-
-function tokenize(tokenizer: Tokenizer, texts: readonly string[]): Int32Array[] {
-  return texts.map((text, i) => {
-    const ids = tokenizer.encode(text);
-    if (ids.length === 0) throw new UserError(`text ${i} (counted from 0) has no tokens`);
-    return ids;
-  });
-}
-
-/** Mean of the hidden states over a text's tokens. */
-export function textBackbone(config: TransformerConfig, params: TransformerParams<Tensor>): Backbone {
-  return {
-    name: `transformer ${config.layers}x${config.width}`,
-    body: params,
-    featureSize: config.width,
-    features: (body: TransformerParams<JaxArray>, { tokens, mask }) => {
-      const weights = mask.reshape([...mask.shape, 1]);
-      const { hidden } = applyTransformer(config, body, tokens, { mask });
-      return hidden.mul(weights).sum(1).div(weights.sum(1));
-    },
-  };
-}
-
-function pad(rows: readonly Int32Array[], length: number, padding: number): Columns {
-  const tokens = new Int32Array(rows.length * length).fill(padding);
-  const mask = new Float32Array(rows.length * length);
-  rows.forEach((ids, row) => {
-    const kept = ids.subarray(0, length);
-    tokens.set(kept, row * length);
-    mask.fill(1, row * length, row * length + kept.length);
-  });
-  const shape = [rows.length, length];
-  return { tokens: new Tensor(tokens, shape), mask: new Tensor(mask, shape) };
 }
