@@ -178,7 +178,8 @@ function tokensOf(
   const ids = new Map<string, number>();
   const tokens: string[] = [];
   const add = (token: string, id: unknown) => {
-    if (typeof id !== "number" || !Number.isSafeInteger(id) || id < 0)
+    // From 2^32 - 1 on it would be no place in a list, and leave a gap unseen.
+    if (typeof id !== "number" || !Number.isSafeInteger(id) || id < 0 || id >= 2 ** 31)
       refuse(`token ${quote(token)} has no valid id`);
     if (token.length > limits.tokenLength) refuse(`token ${quote(token)} has ${token.length} characters`);
     if (ids.get(token) === id) return;

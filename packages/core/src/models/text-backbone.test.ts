@@ -11,7 +11,7 @@ import {
   type Pooling,
   textBackbone,
 } from "./text-backbone.js";
-import { initTransformer } from "./transformer.js";
+import { initTransformer, type ProjectionParams } from "./transformer.js";
 import { transformerConfig } from "./transformer-config.js";
 
 const texts = ["number 7 is followed by the number 8.", "9.", "the number 3"];
@@ -43,7 +43,7 @@ describe("languageModelBackbone", () => {
     const features = await featuresOf(languageModelBackbone(model), texts);
     const tokens = texts.map((text) => [...tokenizer.encode(text)]);
     const logits = await paddedLogits(model, tokens);
-    const { data, shape } = model.params.output?.weight as Tensor;
+    const { data, shape } = (model.params.output as ProjectionParams<Tensor>).weight;
     features.forEach((hidden, row) => {
       const last = logits[row][tokens[row].length - 1];
       const projected = Float32Array.from({ length: shape[1] }, (_, token) =>
