@@ -213,6 +213,31 @@ program
   .option("--json", "print JSON")
   .action(async (id, options) => (await import("./rerun.js")).rerun(id, options, interrupted.signal));
 
+program
+  .command("export")
+  .description("a trained model as a file that other programs read")
+  .argument("<source>", "folder of a model in Hugging Face's layout, or a run by its id or folder")
+  .addOption(
+    new Option(
+      "--to <format>",
+      "gguf (llama.cpp, Ollama), safetensors (transformers, vLLM) or onnx (ONNX Runtime)",
+    )
+      .choices(["gguf", "safetensors", "onnx"])
+      .makeOptionMandatory(),
+  )
+  .addOption(
+    new Option("--dtype <type>", "how weights are stored (default: float32; q8_0 only in gguf)").choices([
+      "float32",
+      "float16",
+      "bfloat16",
+      "q8_0",
+    ]),
+  )
+  .option("--length <N>", "of onnx: tokens of the text (default: the model's context)", wholeNumber(1))
+  .option("--out <path>", "where it goes (default: the source's name, here)")
+  .option("--json", "print JSON")
+  .action(async (source, options) => (await import("./export.js")).exportModel(source, options));
+
 const cache = program.command("cache").description("the outputs of stages that are kept in OUTGROW_HOME");
 cache
   .command("ls")
