@@ -60,38 +60,74 @@ export interface BpeOptions {
  *   repeated or spelled as another token
  */
 export function trainBpe(texts: Iterable<string>, options: BpeOptions): Tokenizer {
+  refuseOptions(options);
+  const counter = wordCounter(options.specialTokens);
+  for (const text of texts) counter.add(text);
+  return tokenizerOfWords(counter.counts(), options);
+}
+
+/**
+ * Trains on words that are counted already.
+ * @param words how often each word occurs
+ * @throws UserError as {@link trainBpe}
+ */
+export function tokenizerOfWords(words: ReadonlyMap<string, number>, options: BpeOptions): Tokenizer {
+  refuseOptions(options);
   const { vocabularySize, minFrequency = 2, specialTokens } = options;
-  const tokens = [...specialTokens, ...byteAlphabet];
-  if (!Number.isSafeInteger(vocabularySize) || vocabularySize < tokens.length) {
-    throw new UserError(`the vocabulary has ${vocabularySize} tokens, expected at least ${tokens.length}`, {
+  const firstByte = specialTokens.length;
+  const learned = learnMerges(words, [...specialTokens, ...byteAlphabet], {
+    firstByte,
+    vocabularySize,
+    minFrequency,
+  });
+  return createTokenizer({
+    ...learned,
+    ...trainedForm(specialTokens),
+    ignoreMerges: false,
+    before: [],
+    after: [],
+  });
+}
+
+/** @throws UserError as {@link trainBpe}, before anything is read */
+export function refuseOptions({ vocabularySize, minFrequency = 2, specialTokens }: BpeOptions): void {
+  const least = 256 + specialTokens.length;
+  if (!Number.isSafeInteger(vocabularySize) || vocabularySize < least) {
+    throw new UserError(`the vocabulary has ${vocabularySize} tokens, expected at least ${least}`, {
       hint: `256 bytes and ${specialTokens.length} special tokens are always in it.`,
     });
   }
   if (!(minFrequency >= 1)) {
     throw new UserError(`pairs must occur ${minFrequency} times to be merged, expected at least 1`);
   }
-  const vocabulary = {
-    addedTokens: specialTokens.map(plainSpecialToken),
-    normalizer: "none",
-    words: { units: "bytes", pattern: "gpt2", singleDigits: false },
-    ignoreMerges: false,
-    before: [],
-    after: [],
-  } as const satisfies Partial<Vocabulary>;
-  const cut = textCutter(vocabulary);
-  const words = new Map<string, number>();
-  for (const text of texts) {
-    for (const piece of cut(wellFormed(text))) {
-      if (typeof piece === "string") words.set(piece, (words.get(piece) ?? 0) + 1);
-    }
-  }
-  const learned = learnMerges(words, tokens, {
-    firstByte: specialTokens.length,
-    vocabularySize,
-    minFrequency,
-  });
-  return createTokenizer({ ...vocabulary, ...learned });
 }
+
+/** Counts the words of texts as {@link trainBpe} cuts them, without what special tokens spell. */
+export function wordCounter(specialTokens: readonly string[]) {
+  const cut = textCutter(trainedForm(specialTokens));
+  const places = new Map<string, number>();
+  const counts: number[] = [];
+  return {
+    add(text: string): void {
+      for (const piece of cut(wellFormed(text))) {
+        if (typeof piece !== "string") continue;
+        const place = places.get(piece);
+        if (place !== undefined) counts[place]++;
+        // A piece may be a view of the whole text, which would be kept with it.
+        else places.set(Buffer.from(piece).toString(), counts.push(1) - 1);
+      }
+    },
+    counts: () => new Map(Array.from(places, ([word, place]): [string, number] => [word, counts[place]])),
+  };
+}
+
+const trainedForm = (
+  specialTokens: readonly string[],
+): Pick<Vocabulary, "addedTokens" | "normalizer" | "words"> => ({
+  addedTokens: specialTokens.map(plainSpecialToken),
+  normalizer: "none",
+  words: { units: "bytes", pattern: "gpt2", singleDigits: false },
+});
 
 /**
  * The tokenizer in a parsed `tokenizer.json`: byte-level BPE as GPT-2, Llama 3, Qwen, SmolLM and Mistral have it, or BPE of

@@ -1,5 +1,6 @@
 export * from "./answers.js";
 export * from "./bpe.js";
+export * from "./bpe-files.js";
 export * from "./chat-template.js";
 export * from "./csv-writer.js";
 export * from "./dataset.js";

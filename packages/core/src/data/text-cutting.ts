@@ -71,9 +71,15 @@ function tokenFinder(tokens: readonly AddedToken[]) {
     }
     node.token ??= token;
   }
+  const beginnings = [...root.next.keys()].map((unit) => `\\u${unit.toString(16).padStart(4, "0")}`);
+  const beginning = new RegExp(`[${beginnings.join("")}]`, "g");
   return (text: string, give: (piece: Piece, at: number) => void): void => {
     let done = 0;
-    for (let at = 0; at < text.length && root.next.size > 0; ) {
+    for (let at = 0; at < text.length; ) {
+      beginning.lastIndex = at;
+      const found = beginning.exec(text);
+      if (found === null) break;
+      at = found.index;
       let token: AddedToken | undefined;
       let node = root.next.get(text.charCodeAt(at));
       for (let end = at + 1; node !== undefined; end++) {

@@ -121,7 +121,8 @@ function tooLarge(file: string, size: number, maxBytes: number): UserError {
   });
 }
 
-function readError(error: unknown, file: string): unknown {
+/** What to throw where a file could not be read. */
+export function readError(error: unknown, file: string): unknown {
   if (error instanceof UserError || !(error instanceof Error)) return error;
   const { code } = error as NodeJS.ErrnoException;
   const place = { file };
