@@ -14,6 +14,7 @@ export * from "./decode/guided/constraints.js";
 export * from "./decode/logits-arithmetic.js";
 export * from "./errors.js";
 export * from "./files.js";
+export * from "./hub/resolve-model.js";
 export * from "./lab/artifacts.js";
 export * from "./lab/atlas.js";
 export * from "./lab/cache.js";

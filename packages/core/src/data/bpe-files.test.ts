@@ -24,7 +24,7 @@ const json = (tokenizer: object) => JSON.parse(JSON.stringify(tokenizer));
 
 /** A megabyte that is read in several pieces, with white space of all kinds wherever they may be cut. */
 const long = fc
-  .sample(fc.array(hostileText, { minLength: 200, maxLength: 200 }), { numRuns: 100, seed: 1 })
+  .sample(fc.array(hostileText, { minLength: 200, maxLength: 200 }), { numRuns: 140, seed: 1 })
   .flat()
   .map((text, i) => Buffer.from(`${text}${[" ", "\n", "  \n", "x", "。\u3000 "][i % 5]}`).toString())
   .join("");

@@ -122,10 +122,8 @@ async function* chunksOf(files: readonly string[], signal?: AbortSignal): AsyncG
       waiting.push(bytes);
       length += bytes.length;
       if (length < chunkBytes) continue;
-      const all = Buffer.concat(waiting, length);
-      waiting = [all];
-      const upTo = lastCut(all);
-      if (upTo > 0) yield take(upTo);
+      const upTo = length - bytes.length + lastCut(bytes);
+      if (upTo > length - bytes.length) yield take(upTo);
       else if (length > maxChunkBytes) {
         throw new UserError(`has ${length} bytes without a space or line break`, {
           place: { file },
@@ -159,9 +157,10 @@ async function* bytesOf(file: string, signal?: AbortSignal): AsyncGenerator<Buff
  * Words begin there, and no rule for them looks back. 0 where there is none.
  */
 function lastCut(bytes: Buffer): number {
-  for (let at = bytes.length - 1; at > 0; at--) {
+  // What stands before must be known, up to the four bytes of a character.
+  for (let at = bytes.length - 1; at >= 4; at--) {
     const isSpace = bytes[at] === 0x20 || (bytes[at] >= 0x09 && bytes[at] <= 0x0d);
-    if (isSpace && /\P{White_Space}$/u.test(bytes.toString("utf8", Math.max(0, at - 4), at))) return at;
+    if (isSpace && /\P{White_Space}$/u.test(bytes.toString("utf8", at - 4, at))) return at;
   }
   return 0;
 }
