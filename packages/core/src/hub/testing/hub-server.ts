@@ -9,7 +9,7 @@ const gitHash = (bytes: Buffer) =>
 
 export interface HubServer {
   url: string;
-  /** Method and path of each request so far, content apart from the rest. */
+  /** Method and path of each request so far. */
   requests: string[];
   /** Bytes of content that were sent. */
   sent: () => number;
@@ -55,7 +55,11 @@ export async function startHub(
 
   const server = createServer((request, response) => {
     const { pathname, searchParams } = new URL(request.url ?? "/", "http://hub");
-    const parts = pathname.split("/").filter((part) => part !== "");
+    const isCdn = pathname.startsWith("/cdn/");
+    const parts = pathname
+      .replace(/^\/cdn/, "")
+      .slice(1)
+      .split("/");
     requests.push(`${request.method} ${pathname}`);
     const json = (value: unknown) =>
       response.writeHead(200, { "Content-Type": "application/json" }).end(JSON.stringify(value));
@@ -71,9 +75,8 @@ export async function startHub(
           .map((id) => ({ id, _id: id })),
       );
     }
-    const isCdn = parts[0] === "cdn";
     const isApi = parts[0] === "api";
-    const name = (isApi ? parts.slice(2, 4) : isCdn ? parts.slice(1, 3) : parts.slice(0, 2)).join("/");
+    const name = (isApi ? parts.slice(2, 4) : parts.slice(0, 2)).join("/");
     const model = models[name];
     if (model === undefined) return refuse(404, "RepoNotFound");
     if (isCdn && request.headers.authorization !== undefined) return refuse(400, "TokenGivenAway");
