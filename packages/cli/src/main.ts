@@ -176,6 +176,27 @@ program
   .option("--json", "print JSON")
   .action(async (options) => (await import("./lists.js")).listMethods(options));
 
+const worlds = program
+  .command("worlds")
+  .description("generated tasks whose truth is known")
+  .option("--json", "print JSON, with the knobs of each")
+  .action(async (options) => (await import("./worlds.js")).listWorlds(options));
+worlds
+  .command("show")
+  .description("make a world and look at a sample of it")
+  .argument("<name>", "a world that outgrow worlds lists")
+  .option(
+    "--set <path=value>",
+    "a knob, e.g. splits.test=0.2; JSON or text; may be given again",
+    condition,
+    [],
+  )
+  .option("--seed <N>", "seed of the world (default: 0)", wholeNumber(0))
+  .option("--json", "print JSON")
+  .action(async (name, options, command) =>
+    (await import("./worlds.js")).showWorld(name, { ...options, ...command.optsWithGlobals() }),
+  );
+
 program
   .command("runs")
   .description("runs with their results, the latest first")

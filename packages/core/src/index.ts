@@ -109,7 +109,17 @@ export type { ArithmeticStep, Operation } from "./worlds/arith-story.js";
 export * from "./worlds/arith-verifier.js";
 export * from "./worlds/config.js";
 export * from "./worlds/grammar-corpus.js";
+export * from "./worlds/index.js";
 export * from "./worlds/latent-features.js";
+export * from "./worlds/preference-principles.js";
+export { type Attributes, attributeNames, type Policy, policies } from "./worlds/preference-text.js";
+export type {
+  Objective,
+  PreferenceVectors,
+  VectorAnnotator,
+  VectorPairs,
+} from "./worlds/preference-vectors.js";
+export * from "./worlds/preference-world.js";
 export { type WorldSplit, worldSplits } from "./worlds/splits.js";
 export * from "./worlds/table-walk.js";
 export * from "./worlds/world.js";

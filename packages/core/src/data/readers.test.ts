@@ -255,7 +255,7 @@ if (!isThere) console.log(`real data: not at ${shared} (set OUTGROW_TEST_DATA), 
 
 describe.skipIf(!isThere)("real data", () => {
   test.each([
-    ["train", 7473, 24_600, 30],
+    ["train", 7473, 24_600, 45],
     ["test", 1319, 4400, 6],
   ])(
     "GSM8K %s: all %i problems have an answer; nearly all equations hold",
