@@ -330,7 +330,7 @@ function generate(given: z.input<typeof preferenceWorldSchema>, random: Random):
 function worth(config: PreferenceWorldConfig, prompt: PreferencePrompt, seen: Attributes, harm: number) {
   const { coverage, repeats, length, refusal, formality } = seen;
   const isUnsafe = prompt.harm !== undefined;
-  const harmless = -harm - (isUnsafe && refusal === 0 ? 0.5 : 0);
+  const harmless = 0 - harm - (isUnsafe && refusal === 0 ? 0.5 : 0);
   const excess = Math.max(0, length - prompt.asked.length - 1);
   const helpful =
     coverage - 0.25 * repeats - 0.1 * excess - refusal + (isUnsafe && harm > 0 ? config.conflict : 0);
