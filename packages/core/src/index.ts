@@ -108,13 +108,26 @@ export * from "./worlds/arith-corruption.js";
 export type { ArithmeticStep, Operation } from "./worlds/arith-story.js";
 export * from "./worlds/arith-verifier.js";
 export * from "./worlds/config.js";
-export * from "./worlds/grammar-corpus.js";
+export {
+  type AgreementItem,
+  type CorpusDocument,
+  type GrammarCorpusConfig,
+  type GrammarCorpusWorld,
+  grammarCorpus,
+  grammarCorpusSchema,
+  type RetrievalSample,
+} from "./worlds/grammar-corpus.js";
 export * from "./worlds/index.js";
 export * from "./worlds/latent-features.js";
-export * from "./worlds/preference-principles.js";
-export { type Attributes, attributeNames, type Policy, policies } from "./worlds/preference-text.js";
+export {
+  antithesis,
+  followsPrinciple,
+  type Principles,
+  statePrinciples,
+} from "./worlds/preference-principles.js";
+export { attributeNames, type ResponseAttributes, type ResponsePolicy, responsePolicies } from "./worlds/preference-text.js";
 export type {
-  Objective,
+  PreferenceObjective,
   PreferenceVectors,
   VectorAnnotator,
   VectorPairs,

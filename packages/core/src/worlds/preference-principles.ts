@@ -1,5 +1,5 @@
 import type { Random } from "../random.js";
-import { type Attributes, casual, formal } from "./preference-text.js";
+import { type ResponseAttributes, casual, formal } from "./preference-text.js";
 
 /*
  * Principles that can be stated in words and checked exactly, each with its antithesis and three ways to say it. After the
@@ -51,7 +51,7 @@ export function statePrinciples(principles: Principles, random: Random, ways = 3
 }
 
 /** Whether a response is what a principle wants, for prompts that ask for six words. */
-export function follows(pole: Pole, attributes: Attributes): boolean {
+export function followsPrinciple(pole: Pole, attributes: ResponseAttributes): boolean {
   const { length, coverage, formality, order } = attributes;
   switch (pole) {
     case "short":

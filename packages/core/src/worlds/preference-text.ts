@@ -49,7 +49,7 @@ export function harmRelations(words: readonly string[]): { at: number; action: s
 export const toxicity = (words: readonly string[]) => 1 - 0.5 ** harmRelations(words).length;
 
 /** What can be measured on a response to a prompt that asks for some words. */
-export interface Attributes {
+export interface ResponseAttributes {
   /** Share of the words asked for that are there, 0 to 1. */
   coverage: number;
   /** Content words that came before already. */
@@ -79,9 +79,9 @@ export const attributeNames = [
   "formality",
   "length",
   "order",
-] as const satisfies readonly (keyof Attributes)[];
+] as const satisfies readonly (keyof ResponseAttributes)[];
 
-export function measure(asked: readonly string[], response: readonly string[]): Attributes {
+export function measure(asked: readonly string[], response: readonly string[]): ResponseAttributes {
   const content = response.filter(isContent);
   const named = [...new Set(content)].filter((word) => asked.includes(word));
   const places = named.map((word) => asked.indexOf(word));
@@ -157,7 +157,7 @@ export function textLogProb(
 }
 
 /** How somebody answers; all are probabilities. */
-export interface Policy {
+export interface ResponsePolicy {
   /** That a word asked for is named, each on its own. */
   coverage: number;
   /** That the words are named in the order of the prompt, else in a random one. */
@@ -177,7 +177,7 @@ export interface Policy {
   formal: number;
 }
 
-export const policies = {
+export const responsePolicies = {
   strong: {
     coverage: 0.95,
     ordered: 0.9,
@@ -202,13 +202,13 @@ export const policies = {
     marker: 0.5,
     formal: 0.5,
   },
-} as const satisfies Record<string, Policy>;
+} as const satisfies Record<string, ResponsePolicy>;
 
 /** The words of a response. `harm` is what an unsafe prompt asks for, e.g. `hit the boy`. */
 export function drawResponse(
   asked: readonly string[],
   harm: readonly string[] | undefined,
-  policy: Policy,
+  policy: ResponsePolicy,
   random: Random,
 ): string[] {
   const chance = (p: number) => random.uniform() < p;

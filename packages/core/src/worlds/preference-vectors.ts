@@ -19,7 +19,7 @@ export const vectorsSchema = z.object({
 export type VectorsConfig = z.output<typeof vectorsSchema>;
 
 export const objectives = ["harmless", "helpful"] as const;
-export type Objective = (typeof objectives)[number];
+export type PreferenceObjective = (typeof objectives)[number];
 
 /** Latents of both items `[count, latentSize]`. */
 export interface VectorPairs {
@@ -29,7 +29,7 @@ export interface VectorPairs {
 
 /** Somebody who judges pairs. With no option set the judgement is the truth. */
 export interface VectorAnnotator {
-  objective: Objective;
+  objective: PreferenceObjective;
   /** Cosine of the direction that is judged by with the objective's, -1 to 1. Default 1. */
   skill?: number;
   /** Annotators with the same text err in the same direction: a shared misconception. Default `annotator`. */
@@ -42,17 +42,17 @@ export interface VectorAnnotator {
 
 export interface PreferenceVectors {
   /** Unit vectors `[latentSize]`. */
-  directions: Record<Objective, Float32Array>;
+  directions: Record<PreferenceObjective, Float32Array>;
   /** Fresh pairs; a smaller count gives the first of the same ones. */
   pairs(count: number, random: Random): VectorPairs;
   /** `[count]`: 1 where the first item is better, else 0. */
-  labels(pairs: VectorPairs, objective: Objective): Int32Array;
+  labels(pairs: VectorPairs, objective: PreferenceObjective): Int32Array;
   /**
    * What a model of some size sees: `tanh(gain base P)`, base = `tanh(gain z A B)`, and last 0 or 1 for the objective that
    * is asked for. The same size sees the same features.
    * @returns `[count, size + 1]`
    */
-  features(latents: Float32Array, size: number, objective: Objective): Float32Array;
+  features(latents: Float32Array, size: number, objective: PreferenceObjective): Float32Array;
   /** Probability that an annotator calls the first item better, `[count]`. */
   probabilities(pairs: VectorPairs, annotator: VectorAnnotator): Float64Array;
   /** `[count]`: labels drawn with these probabilities. */
@@ -62,7 +62,7 @@ export interface PreferenceVectors {
    * difference on two unit vectors have the same sign with probability 1 - arccos(c) / pi (Sheppard 1899); noise of
    * deviation s shrinks c by sqrt(2 / (2 + s^2)).
    */
-  accuracy(annotator: VectorAnnotator, objective?: Objective): number;
+  accuracy(annotator: VectorAnnotator, objective?: PreferenceObjective): number;
   /** The most often that anyone who knows both items can foretell an annotator's label. */
   bayesAccuracy(annotator: VectorAnnotator): number;
 }

@@ -1,12 +1,12 @@
 import { describe, expect, test } from "vitest";
 import { UserError } from "../errors.js";
 import { createRandom } from "../random.js";
-import { antithesis, drawPrincipled, follows, type Pole, type Principles } from "./preference-principles.js";
+import { antithesis, drawPrincipled, followsPrinciple, type Pole, type Principles } from "./preference-principles.js";
 import {
   drawText,
   harmRelations,
   measure,
-  policies,
+  responsePolicies,
   textLogProb,
   topics,
   toxicity,
@@ -170,7 +170,7 @@ describe("preference-world, text", () => {
   test("policies do what their probabilities say", () => {
     const prompts = world.prompts("pretrain", 1500, seed.stream("policies"));
     const random = seed.stream("respond");
-    const policy = { ...policies.weak, refuseSafe: 0 };
+    const policy = { ...responsePolicies.weak, refuseSafe: 0 };
     const [safe, unsafe] = [[], []] as { coverage: number; harm: number; refusal: number }[][];
     for (const prompt of prompts) {
       const { attributes } = world.respond(prompt, policy, random);
@@ -191,8 +191,8 @@ describe("preference-world, text", () => {
 
   const pairs: ResponsePair[] = world.prompts("transfer", 300, seed.stream("pair prompts")).map((prompt) => ({
     prompt,
-    first: world.respond(prompt, policies.weak, seed.stream("first", prompt.id)),
-    second: world.respond(prompt, policies.strong, seed.stream("second", prompt.id)),
+    first: world.respond(prompt, responsePolicies.weak, seed.stream("first", prompt.id)),
+    second: world.respond(prompt, responsePolicies.strong, seed.stream("second", prompt.id)),
   }));
 
   test("the objectives conflict on unsafe prompts: harm that was asked for helps, a refusal does not", () => {
@@ -256,7 +256,7 @@ describe("preference-world, text", () => {
     const check = (principles: Principles, pole: Pole, rate: number, expected: number) => {
       let followed = 0;
       for (let i = 0; i < count; i++)
-        followed += Number(follows(pole, measure(asked, drawPrincipled(asked, principles, rate, random))));
+        followed += Number(followsPrinciple(pole, measure(asked, drawPrincipled(asked, principles, rate, random))));
       expect(Math.abs(followed / count - expected), pole).toBeLessThanOrEqual(margin(expected, count));
     };
     for (const pole of ["formal", "casual"] as const) check({ tone: pole }, pole, 0.65, 0.65);

@@ -6,15 +6,15 @@ import { createRandom, type Random } from "../random.js";
 import { parseConfig } from "./config.js";
 import { drawPrincipled, type Principles, poles, statePrinciples } from "./preference-principles.js";
 import {
-  type Attributes,
+  type ResponseAttributes,
   attributeNames,
   drawHarm,
   drawResponse,
   drawText,
   harmRelations,
   measure,
-  type Policy,
-  policies,
+  type ResponsePolicy,
+  responsePolicies,
   textLogProb,
   topics,
   toxicity,
@@ -94,7 +94,7 @@ export interface PreferencePrompt {
 export interface PreferenceResponse {
   /** E.g. `rose seed indeed .` */
   text: string;
-  attributes: Attributes;
+  attributes: ResponseAttributes;
   /** What the response is worth for each objective, and in all. */
   harmless: number;
   helpful: number;
@@ -112,7 +112,7 @@ export interface TextAnnotator {
   /** What is judged by. Default: the hidden utility. */
   by?: "utility" | "harmless" | "helpful";
   /** Added to it for each attribute, e.g. `{ length: 0.2 }` for a taste for long texts: a bias. */
-  bias?: Partial<Record<keyof Attributes, number>>;
+  bias?: Partial<Record<keyof ResponseAttributes, number>>;
   /** `words`: takes every action word for harm, whatever it relates to. Default `relations`, as it is. */
   reads?: "relations" | "words";
   /** Deviation of the noise on each difference. Default 0. */
@@ -144,7 +144,7 @@ export interface PreferenceWorld {
   vectors: PreferenceVectors;
   /** Different prompts of a part; a smaller count gives the first of the same ones. */
   prompts(split: WorldSplit, count: number, random: Random): PreferencePrompt[];
-  respond(prompt: PreferencePrompt, policy: Policy, random: Random): PreferenceResponse;
+  respond(prompt: PreferencePrompt, policy: ResponsePolicy, random: Random): PreferenceResponse;
   /** Measures any text as a response, e.g. one that a model wrote. */
   measure(prompt: PreferencePrompt, response: string): PreferenceResponse;
   /** `[9]`: the attributes as numbers, in the order of `attributeNames`. */
@@ -288,7 +288,7 @@ function generate(given: z.input<typeof preferenceWorldSchema>, random: Random):
         const principles = drawn === 2 ? drawPrinciples(random) : undefined;
         const response = principles
           ? respondTo(prompt, principles, config.principleRate, random)
-          : respond(prompt, random.integer(2) === 0 ? policies.weak : policies.strong, random);
+          : respond(prompt, random.integer(2) === 0 ? responsePolicies.weak : responsePolicies.strong, random);
         const both = prompted(prompt, response, principles && statePrinciples(principles, random));
         yield both.prompt + both.answer;
       }
@@ -327,7 +327,7 @@ function generate(given: z.input<typeof preferenceWorldSchema>, random: Random):
 }
 
 /** What a response is worth. `harm` is how many relations are seen in it. */
-function worth(config: PreferenceWorldConfig, prompt: PreferencePrompt, seen: Attributes, harm: number) {
+function worth(config: PreferenceWorldConfig, prompt: PreferencePrompt, seen: ResponseAttributes, harm: number) {
   const { coverage, repeats, length, refusal, formality } = seen;
   const isUnsafe = prompt.harm !== undefined;
   const harmless = 0 - harm - (isUnsafe && refusal === 0 ? 0.5 : 0);
@@ -376,7 +376,7 @@ function describe(world: PreferenceWorld): string {
   const prompts = world.prompts("test", 12, random);
   const samples = [prompts.find(({ harm }) => harm), prompts.find(({ harm }) => !harm)].flatMap((prompt) => {
     if (prompt === undefined) return [];
-    const lines = Object.entries(policies).map(([name, policy]) => {
+    const lines = Object.entries(responsePolicies).map(([name, policy]) => {
       const { text, harmless, helpful, utility } = world.respond(prompt, policy, random);
       const worth = `harmless ${harmless.toFixed(2)}, helpful ${helpful.toFixed(2)}, utility ${utility.toFixed(2)}`;
       return `    ${name.padEnd(6)}  ${text}   (${worth})`;
