@@ -51,7 +51,7 @@ describe("arith-chain", () => {
       [world, "a"],
       [wide, "b"],
     ] as const) {
-      for (const problem of w.problems("pretrain", 2000, seed.stream(name))) {
+      for (const problem of w.problems("pretrain", 1000, seed.stream(name))) {
         expect(solveFromWords(problem.question), problem.question).toBe(Number(problem.answer));
         expect(extractAnswer(problem.solution)).toBe(problem.answer);
         const equations = statedEquations(problem.solution);
@@ -102,7 +102,7 @@ describe("arith-chain", () => {
       const home = new Map<string, string>();
       const starts = new Map<string, string>();
       for (const split of worldSplits) {
-        for (const problem of w.problems(split, 300, seed.stream("leak", split))) {
+        for (const problem of w.problems(split, 120, seed.stream("leak", split))) {
           for (const one of [problem, ...w.subtasks(problem)]) {
             expect(one.split).toBe(split);
             expect(home.get(one.question) ?? split).toBe(split);
@@ -127,21 +127,21 @@ describe("arith-chain", () => {
       phrasings: 1,
     };
     const w = arithChain.generate(
-      { ...one, splits, start: [1, 20], plus: [1, 10] },
-      seed.stream("shares"), // 200 problems in all
+      { ...one, splits, start: [1, 12], plus: [1, 5] },
+      seed.stream("shares"), // 60 problems in all
     );
     const sizeOf = (split: "pretrain" | "transfer" | "test") => {
       try {
-        w.problems(split, 200, seed.stream(split));
+        w.problems(split, 60, seed.stream(split));
       } catch (error) {
         return Number(/(\d+) were found/.exec((error as UserError).message)?.[1]);
       }
-      return 200;
+      return 60;
     };
     const sizes = [sizeOf("pretrain"), sizeOf("transfer"), sizeOf("test")];
-    expect(sizes.reduce((sum, size) => sum + size)).toBe(200);
+    expect(sizes.reduce((sum, size) => sum + size)).toBe(60);
     [3 / 6, 2 / 6, 1 / 6].forEach((share, i) => {
-      expect(Math.abs(sizes[i] / 200 - share)).toBeLessThan(margin(share, 200));
+      expect(Math.abs(sizes[i] / 60 - share)).toBeLessThan(margin(share, 60));
     });
     expect(() => w.problems("validation", 1, seed)).toThrow("part validation seems to have nothing");
   });

@@ -51,14 +51,14 @@ export function chooser(weights: readonly number[]): (uniform: number) => number
 
 /**
  * Draws until something of the part comes.
- * @throws UserError where none comes in 100,000 draws
+ * @throws UserError where none comes in 20,000 draws
  */
 export function drawOf<Item extends { split: WorldSplit }>(
   world: string,
   split: WorldSplit,
   draw: () => Item,
 ): Item {
-  for (let attempt = 0; attempt < 100_000; attempt++) {
+  for (let attempt = 0; attempt < 20_000; attempt++) {
     const item = draw();
     if (item.split === split) return item;
   }
