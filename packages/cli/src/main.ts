@@ -23,6 +23,18 @@ const wholeNumber =
     return value;
   };
 
+const number = (text: string): number => {
+  const value = text.trim() === "" ? Number.NaN : Number(text);
+  if (!(value >= 0 && value < Infinity)) throw new InvalidArgumentError("A number from 0 on.");
+  return value;
+};
+
+const positive = (text: string): number => {
+  const value = number(text);
+  if (value === 0) throw new InvalidArgumentError("A number above 0.");
+  return value;
+};
+
 const names = (text: string) => {
   const listed = text
     .split(",")
@@ -105,6 +117,67 @@ program
   .option("--checkpoint <seconds>", "time between checkpoints of a training (default: 20)", wholeNumber(0))
   .option("--json", "print the records as JSON")
   .action(async (file, options) => (await import("./fit.js")).fit(file, options, interrupted.signal));
+
+const languageModelOptions = (command: Command) =>
+  command
+    .option("--batch-size <N>", "rows of the context's length in a step (default: 16)", wholeNumber(1))
+    .option("--micro-batches <N>", "parts of a step, to save memory (default: 1)", wholeNumber(1))
+    .option("--learning-rate <rate>", "the highest", positive)
+    .option("--weight-decay <rate>", "of AdamW", number)
+    .addOption(
+      new Option("--decay <form>", "of the learning rate (default: cosine)").choices([
+        "cosine",
+        "linear",
+        "constant",
+        "wsd",
+      ]),
+    )
+    .option("--warmup <share>", "of the steps (default: 0.05)", number)
+    .option("--held-out <share>", "of the texts, to keep the best weights by (default: 0.05)", number)
+    .option("--seed <N>", "seed of everything (default: 0)", wholeNumber(0))
+    .option("--out <folder>", "where the results go (default: runs/ and the time)")
+    .option("--tensorboard", "also write the training curves as TensorBoard event files")
+    .option("--checkpoint <seconds>", "time between checkpoints of a training (default: 20)", wholeNumber(0))
+    .option("--json", "print the curve as JSON");
+
+languageModelOptions(
+  program
+    .command("pretrain")
+    .description("a language model of your own texts, in Hugging Face's layout")
+    .argument("<texts...>", "text files, or folders with .txt and .md files")
+    .addOption(
+      new Option("--separator <what>", "what ends a document (default: file)").choices([
+        "file",
+        "line",
+        "blank-line",
+      ]),
+    )
+    .option("--model <folder>", "go on from this model instead of a new one")
+    .option("--tokens <N>", "tokens to read (default: each once)", wholeNumber(1))
+    .option("--vocabulary-size <N>", "most tokens in the vocabulary (default: 2048)", wholeNumber(300))
+    .option("--context-length <N>", "tokens (default: 128)", wholeNumber(8))
+    .option("--width <N>", "of the residual stream (default: 128)", wholeNumber(1))
+    .option("--layers <N>", "blocks (default: 4)", wholeNumber(1))
+    .option("--heads <N>", "heads of attention (default: 4)", wholeNumber(1))
+    .option("--key-value-heads <N>", "heads of keys and values (default: as many)", wholeNumber(1)),
+).action(async (texts, options) =>
+  (await import("./language-model.js")).pretrain(texts, options, interrupted.signal),
+);
+
+languageModelOptions(
+  program
+    .command("finetune")
+    .description("a language model learns to answer: the loss counts on the answers alone")
+    .argument("<model>", "folder in Hugging Face's layout")
+    .argument("<examples>", "JSONL or CSV with a prompt and an answer, or JSONL with messages, in each row")
+    .option("--prompt <column>", "default: prompt")
+    .option("--answer <column>", "default: answer")
+    .option("--epochs <N>", "passes over the examples (default: 3)", positive)
+    .option("--rank <N>", "train adapters of this rank instead of all weights", wholeNumber(1))
+    .option("--alpha <A>", "scale of the adapters (default: twice the rank)", positive),
+).action(async (model, examples, options) =>
+  (await import("./language-model.js")).finetune(model, examples, options, interrupted.signal),
+);
 
 program
   .command("systems")

@@ -6,6 +6,7 @@ import { compareRuns, hashOfFile, isSameRun, type RunRecord, UserError } from "o
 import { describeComparison } from "./diff.js";
 import { findRun } from "./find-run.js";
 import { fitJob } from "./fit.js";
+import { finetuneJob, pretrainJob } from "./language-model.js";
 import { type Job, perform, type RunOptions } from "./perform.js";
 import { atlasJob, reproductionOfRecord } from "./reproduce.js";
 import { studyJob } from "./start.js";
@@ -16,6 +17,8 @@ const kinds: Record<string, (record: RunRecord) => Job | Promise<Job>> = {
   w2sg: ({ configuration }) => studyJob(configuration),
   sweep: ({ configuration }) => sweepOfRecord(configuration),
   atlas: ({ configuration }) => atlasJob(configuration),
+  pretrain: ({ configuration }) => pretrainJob(configuration),
+  finetune: ({ configuration }) => finetuneJob(configuration),
   reproduce: ({ configuration }) => reproductionOfRecord(configuration),
   fit: ({ configuration, inputs }) => fitJob(configuration as Parameters<typeof fitJob>[0], inputs.data.path),
 };

@@ -21,13 +21,13 @@ import { z } from "zod";
 
 const size = z.int().min(1);
 
-/** About a million parameters, and two million tokens: one pass over documents that never repeat. */
+/** About a million parameters and 2.5 million tokens: one pass over documents that never repeat. */
 export const arithBaseSchema = z.strictObject({
   /** Of the world and of all that is drawn for the model. */
   seed: z.int().min(0),
   world: arithChainSchema.prefault({}),
   /** Tokens of pretraining. */
-  tokens: size.default(2_000_000),
+  tokens: size.default(2_500_000),
   /** Most tokens in the vocabulary; the world has few words, and gives fewer. */
   vocabularySize: size.default(512),
   contextLength: size.default(128),
@@ -35,8 +35,8 @@ export const arithBaseSchema = z.strictObject({
   layers: size.default(5),
   heads: size.default(4),
   keyValueHeads: size.default(2),
-  batchSize: size.default(16),
-  learningRate: z.number().positive().default(3e-3),
+  batchSize: size.default(8),
+  learningRate: z.number().positive().default(2e-3),
   warmup: z.number().min(0).max(1).default(0.05),
   /** The learning rate at the end, as a share of the highest. */
   floor: z.number().min(0).max(1).default(0.05),
