@@ -1,4 +1,5 @@
 import { type Document, packDocuments } from "../data/packing.js";
+import type { PromptedText } from "../data/word-problem.js";
 import { UserError } from "../errors.js";
 import type { LanguageModel } from "../models/language-model.js";
 import { nextTokenLoss } from "./language-loss.js";
@@ -8,12 +9,6 @@ import {
   trainLanguageModel,
 } from "./train-language-model.js";
 
-/** A text to continue, and how. */
-export interface AnsweredPrompt {
-  prompt: string;
-  answer: string;
-}
-
 /**
  * The document of a prompt and its answer, of which the answer and the end token count.
  *
@@ -21,7 +16,7 @@ export interface AnsweredPrompt {
  */
 export function answerDocument(
   { tokenizer, endTokens }: Pick<LanguageModel, "tokenizer" | "endTokens">,
-  { prompt, answer }: AnsweredPrompt,
+  { prompt, answer }: PromptedText,
 ): Document {
   const asked = tokenizer.encode(prompt);
   if (asked.length === 0)
@@ -32,7 +27,7 @@ export function answerDocument(
 
 export interface SupervisedFinetuning extends Omit<LanguageModelTraining, "order" | "validation"> {
   /** Early stopping by the loss on held-out answers. */
-  validation?: { examples: readonly (AnsweredPrompt | Document)[]; every: number; patience?: number };
+  validation?: { examples: readonly (PromptedText | Document)[]; every: number; patience?: number };
 }
 
 /**
@@ -44,11 +39,11 @@ export interface SupervisedFinetuning extends Omit<LanguageModelTraining, "order
  */
 export async function finetuneOnAnswers(
   model: LanguageModel,
-  examples: readonly (AnsweredPrompt | Document)[],
+  examples: readonly (PromptedText | Document)[],
   { validation, ...options }: SupervisedFinetuning,
 ): Promise<LanguageModelResult> {
   const { contextLength } = model.config;
-  const rowsOf = (given: readonly (AnsweredPrompt | Document)[], which: string) => {
+  const rowsOf = (given: readonly (PromptedText | Document)[], which: string) => {
     const documents = given.map((example) => ("ids" in example ? example : answerDocument(model, example)));
     // A piece without its prompt would teach an answer to nothing.
     const long = documents.findIndex(({ ids }) => ids.length - 1 > contextLength);

@@ -21,14 +21,19 @@ import { z } from "zod";
 
 const size = z.int().min(1);
 
-/** About a million parameters and 2.5 million tokens: one pass over documents that never repeat. */
+/** About a million parameters and two million tokens: one pass over documents that never repeat. */
 export const arithBaseSchema = z.strictObject({
   /** Of the world and of all that is drawn for the model. */
   seed: z.int().min(0),
   world: arithChainSchema.prefault({}),
   /** Tokens of pretraining. */
-  tokens: size.default(2_500_000),
-  /** Most tokens in the vocabulary; the world has few words, and gives fewer. */
+  tokens: size.default(2_000_000),
+  /**
+   * Whether a number is a token or each of its digits is. Whole numbers are learnt sooner where all of them are frequent, as those up to
+   * 100 are: README.md has the comparison. Where a world has larger ones, digits are surer: they make every number.
+   */
+  numbers: z.enum(["whole", "digits"]).default("whole"),
+  /** Most tokens in the vocabulary. */
   vocabularySize: size.default(512),
   contextLength: size.default(128),
   width: size.default(128),
@@ -63,7 +68,7 @@ export const arithBaseStage = defineStage({
   async run({ config, folder, signal, progress, metrics, checkpoint }) {
     const random = randomOf(config.seed).stream("pretraining");
     const texts = arithBaseWorld(config).documents(random.stream("documents"));
-    const tokenizer = digitTokenizer(take(texts, textsForTokenizer), config.vocabularySize);
+    const tokenizer = tokenizerOf(take(texts, textsForTokenizer), config);
     const documents = documentsOf(texts, tokenizer, config.tokens);
     const shape = transformerConfig("llama", {
       vocabularySize: tokenizer.vocabularySize,
@@ -106,14 +111,16 @@ export async function arithBaseModel(lab: Lab, config: ArithBaseConfig): Promise
 const pointsOfCurve = 200;
 const textsForTokenizer = 2000;
 
-/**
- * A tokenizer that writes numbers digit by digit: sums are then made of a few rules for digits instead of a table of numbers, and
- * each digit is seen ten times as often (Singh and Strouse 2024). No merge joins two digits, because it is trained on texts whose
- * numbers have one.
- */
-export function digitTokenizer(texts: readonly string[], vocabularySize: number): Tokenizer {
-  const shortened = texts.map((text) => text.replace(/\d+/g, (digits) => digits.slice(-1)));
-  return trainBpe(shortened, { vocabularySize, specialTokens: [endToken] });
+function tokenizerOf(
+  texts: readonly string[],
+  { numbers, vocabularySize }: Pick<z.output<typeof arithBaseSchema>, "numbers" | "vocabularySize">,
+): Tokenizer {
+  // Where no number has two digits, no merge joins two.
+  const short = (text: string) => text.replace(/\d+/g, (digits) => digits.slice(-1));
+  return trainBpe(numbers === "digits" ? texts.map(short) : texts, {
+    vocabularySize,
+    specialTokens: [endToken],
+  });
 }
 
 function take<T>(items: Generator<T, never>, count: number): T[] {
