@@ -86,11 +86,18 @@ export type {
 export * from "./train/batch-trainer.js";
 export type { InvalidExamples, TextOrIds } from "./train/checked-examples.js";
 export * from "./train/checkpoint-arithmetic.js";
+export * from "./train/distil/losses.js";
 export * from "./train/finetune.js";
 export * from "./train/flat.js";
 export * from "./train/language-loss.js";
 export * from "./train/loss.js";
 export * from "./train/optimizer.js";
+export * from "./train/policy/advantages.js";
+export * from "./train/policy/losses.js";
+export * from "./train/policy/policy-learner.js";
+export * from "./train/policy/policy-train.js";
+export * from "./train/policy/policy-training.js";
+export * from "./train/policy/sampler.js";
 export * from "./train/preference/kto-train.js";
 export * from "./train/preference/losses.js";
 export * from "./train/preference/preference-train.js";

@@ -15,6 +15,19 @@ export function klEstimate(estimator: KlEstimator, logProbs: JaxArray, reference
   return np.expm1(x.neg()).add(x);
 }
 
+/** {@link klEstimate} of plain numbers, outside of programs. */
+export function klEstimateOf(
+  estimator: KlEstimator,
+  logProbs: Float32Array,
+  reference: Float32Array,
+): Float32Array {
+  return logProbs.map((value, i) => {
+    const x = value - reference[i];
+    if (estimator === "k1") return x;
+    return estimator === "k2" ? (x * x) / 2 : Math.expm1(-x) + x;
+  });
+}
+
 /** How far a token's probability may move from what it was when it was drawn: from 1 - low to 1 + high times. */
 export interface Clip {
   low: number;
@@ -62,7 +75,7 @@ export function valueLoss(values: JaxArray, returns: JaxArray, old?: JaxArray, c
 export type TokenWeighting = "token" | "answer" | "constant";
 
 /**
- * Weighted sum of tokens' losses: a scalar. Empty answers count as answers, and give nothing.
+ * Tokens' losses as one, of which micro-batches of any size add up. Empty answers count as answers, and give nothing.
  *
  * @param losses `[answers, tokens]`
  * @param mask 1 for tokens, 0 for padding: `[answers, tokens]`
@@ -73,12 +86,16 @@ export function overTokens(
   losses: JaxArray,
   mask: JaxArray,
   longest: number,
-): JaxArray {
+): { total: JaxArray; weight: JaxArray } {
   const counted = losses.mul(mask);
-  if (weighting === "token") return counted.sum().div(np.maximum(mask.sum(), 1));
-  if (weighting === "constant") return counted.sum().mul(1 / (losses.shape[0] * longest));
-  return counted
-    .sum(-1)
-    .div(np.maximum(mask.sum(-1), 1))
-    .mean();
+  const [answers] = losses.shape;
+  if (weighting === "token") return { total: counted.sum(), weight: np.maximum(mask.sum(), 1e-6) };
+  if (weighting === "constant") return { total: counted.sum(), weight: np.array(answers * longest) };
+  return {
+    total: counted
+      .sum(-1)
+      .div(np.maximum(mask.sum(-1), 1))
+      .sum(),
+    weight: np.array(answers),
+  };
 }

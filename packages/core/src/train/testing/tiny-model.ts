@@ -1,3 +1,4 @@
+import { Tensor } from "@outgrow/engine";
 import { type Tokenizer, trainBpe } from "../../data/bpe.js";
 import type { LanguageModel } from "../../models/language-model.js";
 import { initTransformer } from "../../models/transformer.js";
@@ -25,4 +26,13 @@ export function tinyModel(sizes: Partial<TransformerSizes> = {}, seed = 1): Lang
     tokenizer: byteTokenizer,
     endTokens: [byteTokenizer.specialTokens[END]],
   };
+}
+
+/** A model that writes the given letters, or ends, each as often as the others: a start from which rewards are met. */
+export function letterModel(letters: string, sizes: Partial<TransformerSizes> = {}, seed = 1): LanguageModel {
+  const model = tinyModel({ ...sizes, tiedEmbeddings: false }, seed);
+  const bias = new Float32Array(model.config.vocabularySize).fill(-20);
+  for (const id of [...model.tokenizer.encode(letters), ...model.endTokens]) bias[id] = 0;
+  const { weight } = model.params.output as { weight: Tensor };
+  return { ...model, params: { ...model.params, output: { weight, bias: new Tensor(bias) } } };
 }
