@@ -86,6 +86,7 @@ export type {
 export * from "./train/batch-trainer.js";
 export type { InvalidExamples, TextOrIds } from "./train/checked-examples.js";
 export * from "./train/checkpoint-arithmetic.js";
+export * from "./train/distil/distil.js";
 export * from "./train/distil/losses.js";
 export * from "./train/finetune.js";
 export * from "./train/flat.js";
