@@ -21,8 +21,8 @@ import {
   promptProblem,
   type TextOrIds,
 } from "../checked-examples.js";
+import type { AnswerSampler } from "../policy/answer-sampler.js";
 import { overTokens } from "../policy/losses.js";
-import type { Sampler } from "../policy/sampler.js";
 import { requireSameVocabulary } from "../same-vocabulary.js";
 import { scheduleDefaults, scheduleFactor } from "../schedule.js";
 import { languageModelOptimizer } from "../train-language-model.js";
@@ -71,9 +71,9 @@ export const distillationDefaults: Distillation = {
 
 export interface DistillationOptions extends TrainingHooks {
   /** Writes the student's answers. */
-  sampler?: Sampler;
+  sampler?: AnswerSampler;
   /** Writes the teacher's answers. Default: `sampler`, where both models are of one form. */
-  teacherSampler?: Sampler;
+  teacherSampler?: AnswerSampler;
 }
 
 export interface DistillationResult {
@@ -232,7 +232,7 @@ async function givenAnswers(
 }
 
 async function written(
-  sampler: Sampler | undefined,
+  sampler: AnswerSampler | undefined,
   option: string,
   params: TransformerParams,
   prompts: readonly Int32Array[],

@@ -7,10 +7,10 @@ import { checkExamples, promptProblem } from "../checked-examples.js";
 import { requireSameVocabulary } from "../same-vocabulary.js";
 import { scheduleDefaults, scheduleFactor } from "../schedule.js";
 import { generalisedAdvantages, groupAdvantages } from "./advantages.js";
+import type { AnswerSampler } from "./answer-sampler.js";
 import { klEstimateOf } from "./losses.js";
 import { type PolicyExample, PolicyLearner, type TokenScores } from "./policy-learner.js";
 import { checkPolicyTraining, type PolicyTraining, policyTrainingDefaults } from "./policy-training.js";
-import type { Sampler } from "./sampler.js";
 
 /**
  * How good answers are.
@@ -26,7 +26,7 @@ export type Reward = (
 ) => readonly number[] | Promise<readonly number[]>;
 
 export interface PolicyOptions extends TrainingHooks {
-  sampler: Sampler;
+  sampler: AnswerSampler;
   /** What the policy is held to, and what its divergence is measured from. Default: the model as it is given. */
   reference?: LanguageModel;
 }
@@ -117,7 +117,7 @@ function rowsOfStep(kept: Int32Array, wanted: number, step: number, random: Rand
 async function draw(
   model: LanguageModel,
   learner: PolicyLearner,
-  sampler: Sampler,
+  sampler: AnswerSampler,
   rows: readonly number[],
   encoded: readonly Int32Array[],
   { answersPerPrompt, maxTokens, temperature }: PolicyTraining,

@@ -138,7 +138,7 @@ interface Headed<Leaf> {
 }
 
 /** A text to be rewarded. */
-export interface TextToScore {
+export interface RewardInput {
   prompt: TextOrIds;
   answer: TextOrIds;
 }
@@ -159,7 +159,7 @@ export class TextScorer {
    *
    * @throws UserError for empty parts and texts longer than the context, with their rows, and for a reward that is not finite
    */
-  async score(texts: readonly TextToScore[]): Promise<Float32Array> {
+  async score(texts: readonly RewardInput[]): Promise<Float32Array> {
     const { params, config } = this.model;
     const encoded = texts.map(({ prompt, answer }) => joined(this.model, prompt, answer));
     const problems = encoded.map(({ problem }) => problem);
@@ -209,7 +209,7 @@ export class TextScorer {
 }
 
 /** The rewards of texts, once: as {@link TextScorer.score}. */
-export async function scoreTexts(model: RewardModel, texts: readonly TextToScore[]): Promise<Float32Array> {
+export async function scoreTexts(model: RewardModel, texts: readonly RewardInput[]): Promise<Float32Array> {
   const scorer = new TextScorer(model);
   try {
     return await scorer.score(texts);

@@ -4,7 +4,7 @@ import { bucketLength } from "../../data/length-buckets.js";
 import type { LanguageModel } from "../../models/language-model.js";
 import { applyTransformer, type TransformerParams, tokenLogits } from "../../models/transformer.js";
 import { createRandom } from "../../random.js";
-import type { Sampler, SamplingRequest } from "../policy/sampler.js";
+import type { AnswerSampler, SamplingRequest } from "../policy/answer-sampler.js";
 
 type NextLogits = Program<[TransformerParams<Tensor>, Tensor], Tensor>;
 
@@ -12,7 +12,7 @@ type NextLogits = Program<[TransformerParams<Tensor>, Tensor], Tensor>;
 export function fullPrefixSampler({
   config,
   endTokens,
-}: Pick<LanguageModel, "config" | "endTokens">): Sampler & { dispose(): Promise<void> } {
+}: Pick<LanguageModel, "config" | "endTokens">): AnswerSampler & { dispose(): Promise<void> } {
   const programs = new Map<string, Promise<NextLogits>>();
   const { contextLength, vocabularySize } = config;
 

@@ -14,7 +14,7 @@ export interface SamplingRequest {
 }
 
 /** Writes answers under the parameters that it is given: training on one's own answers has new ones after each step. */
-export interface Sampler {
+export interface AnswerSampler {
   /**
    * Answers drawn from the model's own distribution, with nothing left out of it.
    *
