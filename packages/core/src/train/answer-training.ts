@@ -1,5 +1,6 @@
 import type { Tensor } from "@outgrow/engine";
 import { type Columns, selectRows } from "../data/columns.js";
+import { UserError } from "../errors.js";
 import type { LanguageModel } from "../models/language-model.js";
 import { type LoraConfig, loraDefaults } from "../models/lora.js";
 import type { PromptedAnswer } from "../models/sequence-log-probs.js";
@@ -20,6 +21,8 @@ export interface TrainingCourse {
   epochs: number;
   /** Examples a step; all of them where there are fewer. */
   batchSize: number;
+  /** In how many parts a step goes through its examples: less memory, the same steps. Divides `batchSize`. Default 1. */
+  microBatches?: number;
   /** Peak learning rate. */
   learningRate: number;
   schedule?: Partial<Schedule>;
@@ -59,7 +62,7 @@ export interface BatchTraining<P, Traced> {
  * Trains on examples of different lengths. Those of similar length share batches, and a program is compiled for each of the few
  * lengths that there are.
  *
- * @throws UserError where the training diverges
+ * @throws UserError where the micro-batches cannot be alike, and where the training diverges
  */
 export async function trainOnBatches<P, Traced>(
   { shapes, batch, ...spec }: BatchTraining<P, Traced>,
@@ -68,6 +71,12 @@ export async function trainOnBatches<P, Traced>(
 ): Promise<{ params: P; steps: StepMeasures[] }> {
   const schedule = { ...scheduleDefaults, ...course.schedule };
   const batchSize = Math.min(course.batchSize, shapes.length);
+  const part = batchSize / (course.microBatches ?? 1);
+  if (!Number.isInteger(part)) {
+    throw new UserError(
+      `batches of ${batchSize} examples cannot be shared out among ${course.microBatches} micro-batches`,
+    );
+  }
   const totalSteps = Math.round(Math.floor(shapes.length / batchSize) * course.epochs);
   const optimizer = { ...languageModelOptimizer, ...course.optimizer };
   let trainer: BatchTrainer<P> | undefined;
@@ -78,9 +87,11 @@ export async function trainOnBatches<P, Traced>(
         if (steps.length === totalSteps) break;
         signal?.throwIfAborted();
         const rate = course.learningRate * scheduleFactor(schedule, steps.length, totalSteps);
-        const columns = batch(rows, shape);
-        trainer ??= await createBatchTrainer({ ...spec, optimizer }, columns);
-        const loss = await trainer.step(columns, rate, steps.length / totalSteps);
+        const parts = Array.from({ length: batchSize / part }, (_, i) =>
+          batch(rows.slice(i * part, (i + 1) * part), shape),
+        );
+        trainer ??= await createBatchTrainer({ ...spec, optimizer }, parts[0]);
+        const loss = await trainer.step(parts, rate, steps.length / totalSteps);
         const measures = { loss, ...trainer.measures };
         steps.push(measures);
         onStep?.({ step: steps.length, totalSteps, measures });

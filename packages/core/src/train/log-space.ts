@@ -1,4 +1,4 @@
-import { type Array as JaxArray, lax, numpy as np } from "@jax-js/jax";
+import { type Array as JaxArray, lax, nn, numpy as np } from "@jax-js/jax";
 
 /** log(1 / (1 + exp(-x))), without overflow for any x and with the gradient 1 - sigmoid(x) everywhere. */
 export function logSigmoid(x: JaxArray): JaxArray {
@@ -17,4 +17,10 @@ export function logAddExp(a: JaxArray, b: JaxArray): JaxArray {
 export function logOdds(x: JaxArray): JaxArray {
   const below = np.minimum(x, -1e-6);
   return below.sub(np.log(np.expm1(below).neg()));
+}
+
+/** Entropy of the distributions of logits `[..., vocabularySize]`, in nats: `[...]`. */
+export function entropy(logits: JaxArray): JaxArray {
+  const logProbs = nn.logSoftmax(logits, -1);
+  return np.exp(logProbs).mul(logProbs).sum(-1).neg();
 }

@@ -21,12 +21,13 @@ import {
   promptProblem,
   type TextOrIds,
 } from "../checked-examples.js";
+import { entropy } from "../log-space.js";
 import type { AnswerSampler } from "../policy/answer-sampler.js";
 import { overTokens } from "../policy/losses.js";
 import { requireSameVocabulary } from "../same-vocabulary.js";
 import { scheduleDefaults, scheduleFactor } from "../schedule.js";
 import { languageModelOptimizer } from "../train-language-model.js";
-import { type Divergence, type DivergenceOptions, divergence, entropy } from "./losses.js";
+import { type Divergence, type DivergenceOptions, divergence } from "./losses.js";
 
 /** What is learnt from, where it is not what the student writes itself. */
 export interface DistillationPrompt {

@@ -2,7 +2,7 @@ import { Tensor } from "@outgrow/engine";
 import { describe, expect, test } from "vitest";
 import { createRandom } from "../../random.js";
 import { expectAgreement, type Numbers, valueAndGradients } from "../testing/against-loops.js";
-import { type Divergence, type DivergenceOptions, divergence, entropy } from "./losses.js";
+import { type Divergence, type DivergenceOptions, divergence } from "./losses.js";
 
 const [rows, size] = [3, 5];
 const random = createRandom(8);
@@ -125,23 +125,4 @@ describe("divergence", () => {
     await expect(refused({ name: "forward" }, { temperature: 0 })).rejects.toThrow(/temperature is 0/);
     await expect(refused({ name: "forward" }, { topK: 5 })).rejects.toThrow(/from 1 to 4 of the 5/);
   });
-});
-
-test("entropy is -sum p log p, with its gradient; log n of equal logits", async () => {
-  await expectAgreement(
-    (x) => entropy(x.student).mean(),
-    ({ student }) => {
-      let sum = 0;
-      for (let row = 0; row < rows; row++) {
-        for (const p of softmax(student.slice(row * size, (row + 1) * size))) sum -= p * Math.log(p);
-      }
-      return sum / rows;
-    },
-    { student: inputs.student },
-  );
-  const equal = new Tensor(new Float32Array(size), [1, size]);
-  expect((await valueAndGradients((x) => entropy(x.equal).mean(), { equal })).value).toBeCloseTo(
-    Math.log(size),
-    6,
-  );
 });

@@ -79,9 +79,3 @@ function lumped(student: JaxArray, teacher: JaxArray, topK: number): [JaxArray, 
   };
   return [outcomes(student), outcomes(teacher)];
 }
-
-/** Entropy of the distributions of logits `[..., vocabularySize]`, in nats: `[...]`. */
-export function entropy(logits: JaxArray): JaxArray {
-  const logProbs = nn.logSoftmax(logits, -1);
-  return np.exp(logProbs).mul(logProbs).sum(-1).neg();
-}

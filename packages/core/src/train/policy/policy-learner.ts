@@ -10,7 +10,7 @@ import type { Random } from "../../random.js";
 import { answerColumns, answerStates, rowShape } from "../answer-rows.js";
 import { type StepMeasures, trainableOf } from "../answer-training.js";
 import { type BatchTrainer, createBatchTrainer } from "../batch-trainer.js";
-import { entropy } from "../distil/losses.js";
+import { entropy } from "../log-space.js";
 import type { WeightedLoss } from "../training.js";
 import { type Clip, klEstimate, overTokens, policyLoss, valueLoss } from "./losses.js";
 import type { PolicyTraining } from "./policy-training.js";
@@ -105,7 +105,8 @@ export class PolicyLearner {
     learningRate: number,
     random: Random,
   ): Promise<StepMeasures> {
-    const { updatesPerStep, batchSize = examples.length } = this.config;
+    const { updatesPerStep } = this.config;
+    const batchSize = Math.min(this.config.batchSize ?? examples.length, examples.length);
     const shape = rowShape(examples, this.model.config.contextLength);
     const sums: Record<string, number> = {};
     let updates = 0;

@@ -51,7 +51,7 @@ export interface PolicyTraining
   clip?: Clip;
   /** Passes over the answers of a step. */
   updatesPerStep: number;
-  /** Answers of an update. Default: all of a step. */
+  /** Answers of an update; what does not fill a last one of a pass is left out of it. Default: all of a step. */
   batchSize?: number;
   kl?: KlPenalty;
   /** Weight of the tokens' entropy, which is raised. */
