@@ -53,18 +53,22 @@ export async function openGraph(
     }
     return own;
   };
+  const feedsOf = (inputs: Readonly<Record<string, Tensor>>) => {
+    const feeds: Record<string, ort.Tensor> = {};
+    for (const name of session.inputNames) {
+      const given = inputs[name];
+      if (!given) throw new ProgramError(`The input "${name}" of "${model.name}" is missing.`);
+      feeds[name] = wrapped(given);
+    }
+    return feeds;
+  };
   let latestRun: Promise<unknown> | undefined;
   let disposed = false;
   return {
     threads,
     async run(inputs) {
       if (disposed) throw new ProgramError(`The program "${model.name}" was used after dispose().`);
-      const feeds: Record<string, ort.Tensor> = {};
-      for (const name of session.inputNames) {
-        const given = inputs[name];
-        if (!given) throw new ProgramError(`The input "${name}" of "${model.name}" is missing.`);
-        feeds[name] = wrapped(given);
-      }
+      const feeds = feedsOf(inputs);
       const running = session.run(feeds);
       latestRun = running;
       const results = await running;

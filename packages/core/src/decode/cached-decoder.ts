@@ -1,11 +1,11 @@
-import { type GraphProgram, openGraph, Tensor } from "@outgrow/engine";
+import { openGraph, Tensor } from "@outgrow/engine";
 import { UserError } from "../errors.js";
 import { namedTensors } from "../models/checkpoint.js";
 import type { LanguageModel } from "../models/language-model.js";
 import type { TransformerConfig } from "../models/transformer-config.js";
 import type { Decoder } from "./decoder.js";
 import { KeyValueRows } from "./key-value-rows.js";
-import { type TransformerGraph, transformerGraph } from "./transformer-graph.js";
+import { transformerGraph } from "./transformer-graph.js";
 
 export interface DecoderOptions {
   /** Most rows at a time. Default 64. */
@@ -52,6 +52,8 @@ class CachedDecoder implements Decoder {
   /** Of each place. */
   private readonly lengths: number[] = [];
   private nextRow = 0;
+  /** The inputs of the last step. */
+  private steps: { count: number; inputs: Record<string, Tensor> } | undefined;
   private busy = false;
 
   constructor({ config, params }: Pick<LanguageModel, "config" | "params">, options: DecoderOptions) {
@@ -106,27 +108,19 @@ class CachedDecoder implements Decoder {
       const places = rows.map((row) => this.placeOf.get(row) as number);
       this.reserve(Math.max(...places.map((place) => this.lengths[place] + 1)));
       const count = rows.length;
-      const ids = new Int32Array(count);
+      const inputs = this.stepInputs(count);
       places.forEach((place, i) => {
-        ids[place] = tokens[i];
+        inputs.tokens.data[place] = tokens[i];
       });
-      const lengths = this.lengths.slice(0, count);
-      const outputs = await this.programs.step(count, {
-        tokens: new Tensor(ids, [count, 1]),
-        positions: new Tensor(Int32Array.from(lengths), [count, 1]),
-        bias: this.stepBias(lengths),
-        ...this.past(this.cache.first(count)),
-      });
-      for (let place = 0; place < count; place++) {
-        this.store(outputs, place, place, lengths[place]);
-        this.lengths[place]++;
-      }
-      const logits = outputs.logits.data as Float32Array;
-      if (places.every((place, i) => place === i)) return logits;
+      const { logits, fresh } = await this.programs.run("one", count, inputs);
+      this.cache.write(fresh, firstPlaces(count), this.lengths);
+      for (let place = 0; place < count; place++) this.lengths[place]++;
+      const given = logits.data as Float32Array;
+      if (places.every((place, i) => place === i)) return given;
       const size = this.vocabularySize;
-      const ordered = new Float32Array(logits.length);
+      const ordered = new Float32Array(given.length);
       places.forEach((place, i) => {
-        ordered.set(logits.subarray(place * size, (place + 1) * size), i * size);
+        ordered.set(given.subarray(place * size, (place + 1) * size), i * size);
       });
       return ordered;
     });
@@ -194,46 +188,49 @@ class CachedDecoder implements Decoder {
         tokens.set(prompt.subarray(start, start + time), i * time);
       });
       const positions = Int32Array.from(tokens, (_, i) => start + (i % time));
-      const past = start === 0 ? this.cache.none(count) : this.cache.row(places[0]);
-      const outputs = await this.programs.read(count * time, {
+      const past = start === 0 ? this.cache.none(count) : this.cache.rows(places[0], 1);
+      const outputs = await this.programs.run("several", count * time, {
         tokens: new Tensor(tokens, [count, time]),
         positions: new Tensor(positions, [count, time]),
         bias: this.promptBias(start, time, start === 0 ? 0 : this.cache.room),
-        ...this.past(past),
+        ...pastInputs(past),
       });
-      places.forEach((place, i) => {
-        this.store(outputs, place, i, start);
-        this.lengths[place] = start + time;
-      });
+      this.cache.write(
+        outputs.fresh,
+        places,
+        places.map(() => start),
+      );
+      for (const place of places) this.lengths[place] = start + time;
       logits = outputs.logits.data as Float32Array<ArrayBuffer>;
     }
     return logits;
   }
 
-  private past(tensors: readonly Tensor[]): Record<string, Tensor> {
-    return Object.fromEntries(
-      tensors.map((tensor, i) => [`${i % 2 === 0 ? "pastKeys" : "pastValues"}.${i >> 1}`, tensor]),
-    );
-  }
-
-  private store(outputs: Readonly<Record<string, Tensor>>, place: number, index: number, at: number): void {
-    for (let layer = 0; layer < this.config.layers; layer++) {
-      this.cache.write(2 * layer, place, at, outputs[`keys.${layer}`], index);
-      this.cache.write(2 * layer + 1, place, at, outputs[`values.${layer}`], index);
+  /** What a step of the first `count` places takes, but for its tokens. The same tensors serve as long as nothing moves. */
+  private stepInputs(count: number): Record<string, Tensor> {
+    const { room } = this.cache;
+    const seen = 1 + room;
+    if (this.steps?.count !== count) {
+      const inputs = {
+        tokens: new Tensor(new Int32Array(count), [count, 1]),
+        positions: new Tensor(new Int32Array(count), [count, 1]),
+        bias: new Tensor(new Float32Array(count * seen), [count, 1, 1, seen]),
+        ...pastInputs(this.cache.rows(0, count)),
+      };
+      this.steps = { count, inputs };
     }
-  }
-
-  /** For one token after so many of each row: itself, then the cache's places. `[rows, 1, 1, 1 + room]` */
-  private stepBias(lengths: readonly number[]): Tensor {
-    const seen = 1 + this.cache.room;
-    const bias = new Float32Array(lengths.length * seen).fill(UNSEEN);
+    const { inputs } = this.steps;
+    const bias = inputs.bias.data as Float32Array;
     const { slidingWindow = Infinity } = this.config;
-    lengths.forEach((length, row) => {
-      bias[row * seen] = 0;
-      const oldest = Math.max(0, length - slidingWindow + 1);
-      bias.fill(0, row * seen + 1 + oldest, row * seen + 1 + length);
-    });
-    return new Tensor(bias, [lengths.length, 1, 1, seen]);
+    bias.fill(UNSEEN);
+    for (let place = 0; place < count; place++) {
+      const length = this.lengths[place];
+      inputs.positions.data[place] = length;
+      const at = place * seen;
+      bias[at] = 0;
+      bias.fill(0, at + 1 + Math.max(0, length - slidingWindow + 1), at + 1 + length);
+    }
+    return inputs;
   }
 
   /** For `time` tokens after `start` others, of which the cache has `room` places: `[1, 1, time * shared, time + room]`. */
@@ -290,7 +287,7 @@ class CachedDecoder implements Decoder {
   private reserve(length: number): void {
     // In powers of two, so that rows which come one by one seldom move.
     const rows = Math.min(this.capacity, 2 ** Math.ceil(Math.log2(this.rowAt.length)));
-    this.cache.reserve(rows, Math.max(length, ...this.lengths), this.lengths);
+    if (this.cache.reserve(rows, Math.max(length, ...this.lengths), this.lengths)) this.steps = undefined;
   }
 
   private checkFree(count: number): void {
@@ -329,6 +326,13 @@ class CachedDecoder implements Decoder {
   }
 }
 
+const pastInputs = (tensors: readonly Tensor[]): Record<string, Tensor> =>
+  Object.fromEntries(
+    tensors.map((tensor, i) => [`${i % 2 === 0 ? "pastKeys" : "pastValues"}.${i >> 1}`, tensor]),
+  );
+
+const firstPlaces = (count: number) => Array.from({ length: count }, (_, place) => place);
+
 /** Indices of prompts that can be read together. */
 function groupsOfOneLength(prompts: readonly Int32Array[]): number[][] {
   const groups: number[][] = [];
@@ -350,7 +354,8 @@ const ONE_THREAD_BELOW = 10e6;
 
 /** The programs of a model, each opened when it is first needed. */
 class Programs {
-  private readonly opened = new Map<string, Promise<{ program: GraphProgram; graph: TransformerGraph }>>();
+  private readonly opened = new Map<string, Promise<Run>>();
+  private readonly disposals: (() => Promise<void>)[] = [];
   private readonly size: number;
 
   constructor(
@@ -360,23 +365,17 @@ class Programs {
     this.size = [...namedTensors(model.params).values()].reduce((sum, { data }) => sum + data.length, 0);
   }
 
-  step(rows: number, inputs: Readonly<Record<string, Tensor>>): Promise<Record<string, Tensor>> {
-    return this.run("one", rows, inputs);
-  }
-
-  read(tokens: number, inputs: Readonly<Record<string, Tensor>>): Promise<Record<string, Tensor>> {
-    return this.run("several", tokens, inputs);
-  }
-
   async dispose(): Promise<void> {
-    await Promise.all(
-      [...this.opened.values()].map(async (opening) =>
-        (await opening.catch(() => undefined))?.program.dispose(),
-      ),
-    );
+    await Promise.allSettled(this.opened.values());
+    await Promise.all(this.disposals.map((dispose) => dispose()));
   }
 
-  private async run(time: "one" | "several", tokens: number, inputs: Readonly<Record<string, Tensor>>) {
+  /** @param tokens how many there are in all rows together */
+  async run(
+    time: "one" | "several",
+    tokens: number,
+    inputs: Readonly<Record<string, Tensor>>,
+  ): Promise<Record<string, Tensor>> {
     const threads = this.threads ?? (tokens * this.size < ONE_THREAD_BELOW ? 1 : undefined);
     const key = `${time} ${threads}`;
     let opening = this.opened.get(key);
@@ -384,17 +383,22 @@ class Programs {
       opening = this.open(time, threads);
       this.opened.set(key, opening);
     }
-    const { program, graph } = await opening;
-    return program.run({ ...graph.weights, ...inputs });
+    return (await opening)(inputs);
   }
 
-  private async open(time: "one" | "several", threads: number | undefined) {
+  private async open(time: "one" | "several", threads: number | undefined): Promise<Run> {
     const { config, params } = this.model;
     const weights = this.size <= CONSTANTS_UP_TO ? "constants" : "inputs";
     const graph = transformerGraph(config, params, { time, weights });
-    return { graph, program: await openGraph(graph.model, { threads }) };
+    const program = await openGraph(graph.model, { threads });
+    this.disposals.push(() => program.dispose());
+    return weights === "constants"
+      ? (inputs) => program.run(inputs)
+      : (inputs) => program.run({ ...graph.weights, ...inputs });
   }
 }
+
+type Run = (inputs: Readonly<Record<string, Tensor>>) => Promise<Record<string, Tensor>>;
 
 /** Larger models are not copied into their programs. */
 const CONSTANTS_UP_TO = 8e6;

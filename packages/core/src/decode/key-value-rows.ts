@@ -18,10 +18,9 @@ export interface KeyValueSizes {
 export class KeyValueRows {
   /** Places of each row. */
   room = 0;
-  private rows = 0;
+  private allocatedRows = 0;
   /** Of each layer its keys, then its values. */
   private stores: Float32Array[];
-  private views: { count: number; tensors: Tensor[] } | undefined;
 
   constructor(
     private readonly sizes: KeyValueSizes,
@@ -34,14 +33,17 @@ export class KeyValueRows {
   /**
    * Makes room for `rows` rows of up to `length` tokens; what the rows hold, `lengths` of each, stays. Room for much more
    * than that is given back, since every step looks at all of it.
+   *
+   * @returns whether the rows were moved, so that tensors of them are no longer theirs
    */
-  reserve(rows: number, length: number, lengths: readonly number[]): void {
+  reserve(rows: number, length: number, lengths: readonly number[]): boolean {
     const isFull = length > this.room;
     const isWide = this.room > 4 * roundedUp(length);
-    if (rows <= this.rows && !isFull && !isWide) return;
+    if (rows <= this.allocatedRows && !isFull && !isWide) return false;
     // A quarter more than is asked for, so that rows that grow token by token seldom move.
     const wanted = isFull ? Math.max(length, this.room * 1.25) : isWide ? length * 1.25 : this.room;
-    this.move(Math.max(rows, this.rows), roundedUp(Math.min(wanted, this.longest)), lengths);
+    this.move(Math.max(rows, this.allocatedRows), roundedUp(Math.min(wanted, this.longest)), lengths);
+    return true;
   }
 
   private move(rows: number, room: number, lengths: readonly number[]): void {
@@ -62,22 +64,18 @@ export class KeyValueRows {
       }
       return store;
     });
-    this.rows = rows;
+    this.allocatedRows = rows;
     this.room = room;
-    this.views = undefined;
   }
 
-  /** The caches of the first `count` rows, of each layer keys and values: `[count, keyValueHeads, room, headSize]`. */
-  first(count: number): readonly Tensor[] {
-    if (this.views?.count !== count) {
-      this.views = { count, tensors: this.stores.map((store) => this.view(store, 0, count)) };
-    }
-    return this.views.tensors;
-  }
-
-  /** The cache of one row: `[1, keyValueHeads, room, headSize]` each. */
-  row(row: number): Tensor[] {
-    return this.stores.map((store) => this.view(store, row, 1));
+  /** `count` rows from `first` on, of each layer keys and values: `[count, keyValueHeads, room, headSize]`. */
+  rows(first: number, count: number): Tensor[] {
+    const { keyValueHeads, headSize } = this.sizes;
+    const size = keyValueHeads * this.room * headSize;
+    const shape = [count, keyValueHeads, this.room, headSize];
+    return this.stores.map(
+      (store) => new Tensor(store.subarray(first * size, (first + count) * size), shape),
+    );
   }
 
   /** No places of `count` rows. */
@@ -87,24 +85,28 @@ export class KeyValueRows {
   }
 
   /**
-   * Writes what a layer computed of new tokens of some rows.
+   * Writes keys and values of new tokens.
    *
-   * @param store twice the layer, and one more for values
-   * @param source `[rows, keyValueHeads, time, headSize]`
-   * @param index which of its rows
-   * @param at the first of the new places
+   * @param fresh seen as `[layers, 2, rows, keyValueHeads, time, headSize]`
+   * @param places where each of its rows is
+   * @param starts the first of the new places in each row
    */
-  write(store: number, row: number, at: number, source: Tensor, index: number): void {
+  write(fresh: Tensor, places: readonly number[], starts: readonly number[]): void {
     const { keyValueHeads, headSize } = this.sizes;
-    const target = this.stores[store];
-    const data = source.data as Float32Array;
-    const count = source.shape[2] * headSize;
-    for (let head = 0; head < keyValueHeads; head++) {
-      const from = (index * keyValueHeads + head) * count;
-      const to = ((row * keyValueHeads + head) * this.room + at) * headSize;
-      // A few numbers are copied sooner than a view of them is made.
-      if (count > 64) target.set(data.subarray(from, from + count), to);
-      else for (let i = 0; i < count; i++) target[to + i] = data[from + i];
+    const data = fresh.data as Float32Array;
+    const count = fresh.shape[2] * headSize;
+    let from = 0;
+    for (const store of this.stores) {
+      for (let i = 0; i < places.length; i++) {
+        let to = (places[i] * keyValueHeads * this.room + starts[i]) * headSize;
+        for (let head = 0; head < keyValueHeads; head++) {
+          // A few numbers are copied sooner than a view of them is made.
+          if (count > 64) store.set(data.subarray(from, from + count), to);
+          else for (let j = 0; j < count; j++) store[to + j] = data[from + j];
+          from += count;
+          to += this.room * headSize;
+        }
+      }
     }
   }
 
@@ -140,17 +142,6 @@ export class KeyValueRows {
       store.copyWithin(a * size, b * size, (b + 1) * size);
       store.set(kept, b * size);
     }
-  }
-
-  private view(store: Float32Array, row: number, count: number): Tensor {
-    const { keyValueHeads, headSize } = this.sizes;
-    const size = keyValueHeads * this.room * headSize;
-    return new Tensor(store.subarray(row * size, (row + count) * size), [
-      count,
-      keyValueHeads,
-      this.room,
-      headSize,
-    ]);
   }
 }
 

@@ -30,7 +30,8 @@ const MICROSOFT = "com.microsoft";
  *   `[1, 1, t * heads / keyValueHeads, t + c]` with the queries that share a head of keys together
  * - `pastKeys.N`, `pastValues.N` of each layer: `[r, keyValueHeads, c, headSize]`, keys after rotation
  *
- * Outputs: `logits` `[r, vocabularySize]`, and `keys.N`, `values.N` of the tokens: `[r, keyValueHeads, t, headSize]`.
+ * Outputs: `logits` `[r, vocabularySize]`, and `fresh`, of each layer keys and then values of the tokens: seen as
+ * `[layers, 2, r, keyValueHeads, t, headSize]`.
  */
 export function transformerGraph(
   config: TransformerConfig,
@@ -129,9 +130,7 @@ export function transformerGraph(
     const queries = grouped(placed(block.queries, block.queryNorm, `${name}.queries`, x, heads));
     const keys = apart(placed(block.keys, block.keyNorm, `${name}.keys`, x, keyValueHeads));
     const values = apart(linear(block.values, `${name}.values`, x));
-    const fresh = ["rows", keyValueHeads, one ? 1 : "time", headSize];
-    graph.output(`keys.${layer}`, keys, fresh);
-    graph.output(`values.${layer}`, values, fresh);
+    fresh.push(keys, values);
     // The tokens' own scores come first: the sums of softmax are then the same, bit for bit, whatever room the cache has.
     const all = graph.add("Concat", [scores(queries, keys), scores(queries, pastKeys)], { axis: -1 });
     const shares = graph.add("Softmax", [graph.add("Add", [all, bias])], { axis: -1 });
@@ -158,6 +157,8 @@ export function transformerGraph(
     return linear(down, `${name}.down`, graph.add("Gelu", [inner], { approximate }));
   };
 
+  /** Of each layer keys and values of the tokens. */
+  const fresh: string[] = [];
   const embedding = graph.weight("tokens.weight", params.tokens);
   let stream = graph.add("Gather", [embedding, tokens]);
   if (params.positions) {
@@ -184,6 +185,9 @@ export function transformerGraph(
     ? linear(params.output, "output", last)
     : graph.add("FusedMatMul", [last, embedding], { transB: 1 }, MICROSOFT);
   graph.output("logits", logits, ["rows", config.vocabularySize]);
+  // In one piece, since each output costs a run as much as a node or two.
+  const together = graph.add("Concat", fresh, { axis: 0 });
+  graph.output("fresh", together, ["stacked", keyValueHeads, one ? 1 : "time", headSize]);
   return { model: graph.model(`a transformer's ${one ? "step" : "prompt"}`), weights: graph.given };
 }
 
