@@ -57,7 +57,12 @@ export function createTableDecoder(
       }
       if (rows.size + prompts.length > capacity) throw new UserError(`all ${capacity} rows are in use`);
       const added = prompts.map((prompt) => take([...prompt]));
-      return { rows: added, logits: logits(added).slice() };
+      try {
+        return { rows: added, logits: logits(added).slice() };
+      } catch (error) {
+        for (const row of added) rows.delete(row);
+        throw error;
+      }
     },
     async step(asked, tokens) {
       if (new Set(asked).size !== asked.length) throw new RangeError("A row is stepped twice.");
