@@ -79,6 +79,8 @@ export * from "./models/token-log-probs.js";
 export * from "./models/transformer.js";
 export * from "./models/transformer-config.js";
 export * from "./random.js";
+export * from "./remote/remote-error.js";
+export * from "./remote/remote-model.js";
 export * as report from "./report/index.js";
 export * from "./serve/limits.js";
 export * from "./serve/served-model.js";
