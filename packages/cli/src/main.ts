@@ -32,6 +32,9 @@ const number = (text: string): number => {
 const positive = (text: string): number => {
   const value = number(text);
   if (value === 0) throw new InvalidArgumentError("A number above 0.");
+const port = (text: string): number => {
+  const value = wholeNumber(0)(text);
+  if (value > 65_535) throw new InvalidArgumentError("A number from 0 to 65535.");
   return value;
 };
 
@@ -242,6 +245,27 @@ program
   .option("--threads <N>", "for all runs together (default: one for each core)", wholeNumber(1))
   .option("--devices <names>", "cpu, webgpu, cuda, separated by commas (default: cpu)", names)
   .action(async (options) => (await import("./worker.js")).worker(options, interrupted.signal));
+
+program
+  .command("serve")
+  .description("language models behind an OpenAI-compatible API, until it is stopped")
+  .argument("<model...>", "folder in Hugging Face's layout, or a run with a language model")
+  .option("--host <address>", "where to listen; other than this machine only with a token", "127.0.0.1")
+  .option("--port <N>", "0 for any that is free", port, 8080)
+  .option(
+    "--token <token>",
+    "what clients must send as their key (default: $OUTGROW_TOKEN, else made if needed)",
+  )
+  .option(
+    "--rows <N>",
+    "answers at the same time, for each model (default: what memory allows)",
+    wholeNumber(1),
+  )
+  .option("--max-tokens <N>", "most tokens of an answer", wholeNumber(1))
+  .option("--waiting <N>", "answers that may wait; more are turned away", wholeNumber(0))
+  .option("--timeout <seconds>", "most time for an answer", wholeNumber(1))
+  .option("--json", "print the address as JSON")
+  .action(async (models, options) => (await import("./serve.js")).serve(models, options, interrupted.signal));
 
 program
   .command("methods")
