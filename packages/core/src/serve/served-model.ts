@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import type { Tokenizer } from "../data/bpe.js";
 import { createStreamDecoder, listedToken } from "../data/stream-decoder.js";
 import type { GeneratedToken, Generation, Generator } from "../decode/generation.js";
@@ -59,6 +60,7 @@ export function servedModel(
   return {
     info,
     async run(request, { signal, onPiece }) {
+      setMaxListeners(0, signal); // one for each answer
       const prompt = await promptIds(model, request);
       const room = info.contextLength - prompt.length;
       if (room < 1 || prompt.length > request.promptTokens) {
