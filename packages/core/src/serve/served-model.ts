@@ -8,6 +8,7 @@ import type { LanguageModel } from "../models/language-model.js";
 import { answerConstraints } from "./answer-constraints.js";
 import { badField } from "./api-error.js";
 import { chatPrompt } from "./chat-prompt.js";
+import { PromptScorer } from "./prompt-log-probs.js";
 import type { ServedModelInfo, ServedToken, TextAnswer, TextRequest, TextService } from "./text-service.js";
 import { toolCallsIn } from "./tool-calls.js";
 
@@ -37,6 +38,32 @@ export function servedModel(
   const { tokenizer } = model;
   const ends = new Set(model.endTokens);
   const constraintOf = answerConstraints(model);
+  const scorer = new PromptScorer(model);
+
+  const listed = ({ id, logProb, alternatives }: GeneratedToken, offset: number): ServedToken => ({
+    ...listedToken(tokenizer, id),
+    offset,
+    logProb,
+    alternatives: alternatives.map((other) => ({
+      ...listedToken(tokenizer, other.id),
+      logProb: other.logProb,
+    })),
+  });
+
+  /** The prompt as a part of the answer. */
+  const echoOf = async (ids: Int32Array, { prompt, logProbs }: TextRequest, signal: AbortSignal) => {
+    const text = "text" in prompt ? prompt.text : tokenizer.decode(ids);
+    if (logProbs === undefined) return { text, tokens: [] };
+    const offsetOf = tokenOffsets(tokenizer, 0);
+    const rest = await scorer.score(ids, logProbs, signal);
+    const first: ServedToken = {
+      ...listedToken(tokenizer, ids[0]),
+      offset: offsetOf(ids[0]),
+      logProb: null,
+      alternatives: [],
+    };
+    return { text, tokens: [first, ...rest.map((token) => listed(token, offsetOf(token.id)))] };
+  };
 
   /** Tokens of an answer as they are listed, from where its text begins. */
   const listing = (from: number) => {
@@ -44,15 +71,7 @@ export function servedModel(
     return (tokens: readonly GeneratedToken[], textLength: number): ServedToken[] =>
       tokens
         .filter(({ id }) => !ends.has(id))
-        .map(({ id, logProb, alternatives }) => ({
-          ...listedToken(tokenizer, id),
-          offset: offsetOf(id),
-          logProb,
-          alternatives: alternatives.map((other) => ({
-            ...listedToken(tokenizer, other.id),
-            logProb: other.logProb,
-          })),
-        }))
+        .map((token) => listed(token, offsetOf(token.id)))
         // What is behind the text is of a stop string.
         .filter(({ offset }) => offset < from + textLength);
   };
@@ -72,7 +91,7 @@ export function servedModel(
         );
       }
       const { logProbs, maxTokens, count, seed = 0 } = request;
-      const echoed = request.echo ? echoOf(tokenizer, prompt, request) : undefined;
+      const echoed = request.echo ? await echoOf(prompt, request, signal) : undefined;
       for (let answer = 0; echoed && onPiece && answer < count; answer++) onPiece({ answer, ...echoed });
       const result = { promptTokens: prompt.length, echoed };
       if (maxTokens === 0) {
@@ -129,19 +148,11 @@ export function servedModel(
       });
       return { ...result, answers };
     },
-    dispose: () => generator.dispose(),
+    async dispose() {
+      await generator.dispose();
+      await scorer.dispose();
+    },
   };
-}
-
-function echoOf(
-  tokenizer: Tokenizer,
-  ids: Int32Array,
-  { prompt, logProbs }: TextRequest,
-): { text: string; tokens: ServedToken[] } {
-  if (logProbs !== undefined) {
-    throw badField("logprobs", "cannot be had together with echo.", "unsupported_parameter");
-  }
-  return { text: "text" in prompt ? prompt.text : tokenizer.decode(ids), tokens: [] };
 }
 
 /** @throws ApiError for a prompt without tokens, with ids that there are not, and for messages without a template */

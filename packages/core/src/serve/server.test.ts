@@ -25,6 +25,17 @@ afterAll(() => server.close());
 const greedy = { model: "tiny", prompt: "the cat", temperature: 0, max_tokens: 12 } as const;
 const user = (content: string) => [{ role: "user" as const, content }];
 
+/** The ids of tokens as they are listed: parts of characters by their bytes. */
+const idsOf = (tokens: readonly string[]) =>
+  tokens.map((token) => {
+    const bytes = token.startsWith("\\x")
+      ? Buffer.from(token.replaceAll("\\x", ""), "hex")
+      : Buffer.from(token);
+    return Array.from({ length: model.tokenizer.vocabularySize }, (_, id) => id).findIndex((id) =>
+      bytes.equals(model.tokenizer.tokenBytes(id)),
+    );
+  });
+
 describe("models", () => {
   test("are listed and told of one by one", async () => {
     const { data } = await client.models.list();
@@ -114,6 +125,26 @@ describe("completions", () => {
     expect(choice.finish_reason).toBe("stop");
     expect(choice.text).toBe(text.slice(0, text.indexOf(stop)));
     expect(choice.logprobs?.text_offset?.every((at) => at < choice.text.length)).toBe(true);
+  });
+
+  test("the log-probabilities of a prompt are those of generating it, whatever its length", async () => {
+    const asked = { ...greedy, temperature: 1, seed: 9, max_tokens: 40, logprobs: 2 };
+    const [{ text, logprobs }] = (await client.completions.create(asked)).choices;
+    const prompt = [...model.tokenizer.encode("the cat"), ...idsOf(logprobs?.tokens ?? [])];
+    const echoed = await client.completions.create({ ...asked, prompt, echo: true, max_tokens: 0 });
+    const [choice] = echoed.choices;
+    const read = model.tokenizer.encode("the cat").length;
+    expect(choice.text).toBe(`the cat${text}`);
+    expect(choice.logprobs?.token_logprobs?.[0]).toBeNull();
+    expect(choice.logprobs?.tokens).toHaveLength(prompt.length);
+    logprobs?.token_logprobs?.forEach((logProb, i) => {
+      expect(choice.logprobs?.token_logprobs?.[read + i]).toBeCloseTo(logProb, 3);
+      const top = choice.logprobs?.top_logprobs?.[read + i] ?? {};
+      expect(Object.keys(top)).toEqual(Object.keys(logprobs.top_logprobs?.[i] ?? {}));
+    });
+    expect(choice.logprobs?.text_offset?.slice(read)).toEqual(
+      logprobs?.text_offset?.map((offset) => offset + "the cat".length),
+    );
   });
 
   test("begin with the prompt if asked", async () => {
