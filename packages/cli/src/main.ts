@@ -32,6 +32,9 @@ const number = (text: string): number => {
 const positive = (text: string): number => {
   const value = number(text);
   if (value === 0) throw new InvalidArgumentError("A number above 0.");
+  return value;
+};
+
 const port = (text: string): number => {
   const value = wholeNumber(0)(text);
   if (value > 65_535) throw new InvalidArgumentError("A number from 0 to 65535.");

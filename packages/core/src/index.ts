@@ -147,7 +147,12 @@ export {
   type Principles,
   statePrinciples,
 } from "./worlds/preference-principles.js";
-export { attributeNames, type ResponseAttributes, type ResponsePolicy, responsePolicies } from "./worlds/preference-text.js";
+export {
+  attributeNames,
+  type ResponseAttributes,
+  type ResponsePolicy,
+  responsePolicies,
+} from "./worlds/preference-text.js";
 export type {
   PreferenceObjective,
   PreferenceVectors,

@@ -1,7 +1,7 @@
 import { openGraph, Tensor } from "@outgrow/engine";
 import { UserError } from "../errors.js";
-import type { LanguageModel } from "../models/language-model.js";
 import { namedTensors } from "../models/checkpoint.js";
+import type { LanguageModel } from "../models/language-model.js";
 import type { TransformerConfig } from "../models/transformer-config.js";
 import type { Decoder } from "./decoder.js";
 import { KeyValueRows } from "./key-value-rows.js";

@@ -1,5 +1,5 @@
 import type { Random } from "../random.js";
-import { type ResponseAttributes, casual, formal } from "./preference-text.js";
+import { casual, formal, type ResponseAttributes } from "./preference-text.js";
 
 /*
  * Principles that can be stated in words and checked exactly, each with its antithesis and three ways to say it. After the

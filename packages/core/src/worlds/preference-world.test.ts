@@ -1,7 +1,13 @@
 import { describe, expect, test } from "vitest";
 import { UserError } from "../errors.js";
 import { createRandom } from "../random.js";
-import { antithesis, drawPrincipled, followsPrinciple, type Pole, type Principles } from "./preference-principles.js";
+import {
+  antithesis,
+  drawPrincipled,
+  followsPrinciple,
+  type Pole,
+  type Principles,
+} from "./preference-principles.js";
 import {
   drawText,
   harmRelations,
@@ -256,7 +262,9 @@ describe("preference-world, text", () => {
     const check = (principles: Principles, pole: Pole, rate: number, expected: number) => {
       let followed = 0;
       for (let i = 0; i < count; i++)
-        followed += Number(followsPrinciple(pole, measure(asked, drawPrincipled(asked, principles, rate, random))));
+        followed += Number(
+          followsPrinciple(pole, measure(asked, drawPrincipled(asked, principles, rate, random))),
+        );
       expect(Math.abs(followed / count - expected), pole).toBeLessThanOrEqual(margin(expected, count));
     };
     for (const pole of ["formal", "casual"] as const) check({ tone: pole }, pole, 0.65, 0.65);

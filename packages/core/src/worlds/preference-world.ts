@@ -6,13 +6,13 @@ import { createRandom, type Random } from "../random.js";
 import { parseConfig } from "./config.js";
 import { drawPrincipled, type Principles, poles, statePrinciples } from "./preference-principles.js";
 import {
-  type ResponseAttributes,
   attributeNames,
   drawHarm,
   drawResponse,
   drawText,
   harmRelations,
   measure,
+  type ResponseAttributes,
   type ResponsePolicy,
   responsePolicies,
   textLogProb,
@@ -288,7 +288,11 @@ function generate(given: z.input<typeof preferenceWorldSchema>, random: Random):
         const principles = drawn === 2 ? drawPrinciples(random) : undefined;
         const response = principles
           ? respondTo(prompt, principles, config.principleRate, random)
-          : respond(prompt, random.integer(2) === 0 ? responsePolicies.weak : responsePolicies.strong, random);
+          : respond(
+              prompt,
+              random.integer(2) === 0 ? responsePolicies.weak : responsePolicies.strong,
+              random,
+            );
         const both = prompted(prompt, response, principles && statePrinciples(principles, random));
         yield both.prompt + both.answer;
       }
@@ -327,7 +331,12 @@ function generate(given: z.input<typeof preferenceWorldSchema>, random: Random):
 }
 
 /** What a response is worth. `harm` is how many relations are seen in it. */
-function worth(config: PreferenceWorldConfig, prompt: PreferencePrompt, seen: ResponseAttributes, harm: number) {
+function worth(
+  config: PreferenceWorldConfig,
+  prompt: PreferencePrompt,
+  seen: ResponseAttributes,
+  harm: number,
+) {
   const { coverage, repeats, length, refusal, formality } = seen;
   const isUnsafe = prompt.harm !== undefined;
   const harmless = 0 - harm - (isUnsafe && refusal === 0 ? 0.5 : 0);
