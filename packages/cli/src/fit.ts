@@ -15,6 +15,7 @@ import {
   UserError,
 } from "outgrow";
 import { z } from "zod";
+import { labelsFile } from "./audit.js";
 import { newFolder } from "./new-folder.js";
 import { type Job, perform, type RunOptions } from "./perform.js";
 
@@ -117,6 +118,7 @@ async function resultFiles(
   const { backbone, params } = result.student;
   return {
     "predictions.csv": w2sg.predictionsCsv(data, result),
+    [labelsFile]: w2sg.labelsJsonl(data, result),
     "records.jsonl": `${result.records.map((record) => JSON.stringify(record)).join("\n")}\n`,
     "student/student.safetensors": encodeSafetensors(Object.fromEntries(namedTensors(params)), {
       backbone: backbone.name,

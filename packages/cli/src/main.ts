@@ -271,6 +271,24 @@ program
   .action(async (models, options) => (await import("./serve.js")).serve(models, options, interrupted.signal));
 
 program
+  .command("audit")
+  .description(
+    "can a student be trusted? agreement, predicted gain, calibration, weak slices, label errors, and a verdict",
+  )
+  .argument("<run>", "id or folder of a run of fit; or a CSV or JSONL file, with --weak and --student")
+  .option("--weak <column>", "of a file: weak labels, class names or probabilities as JSON")
+  .option("--student <column>", "of a file: the student's, alike")
+  .option("--truth <column>", "of a file: true labels; some or all may be missing")
+  .option("--id <column>", "of a file: names of the rows (default: line numbers)")
+  .option("--classes <names...>", "of a file: the classes, in order")
+  .option("--slice <columns...>", "columns by whose values to look for where the student is worse")
+  .option("--out <folder>", "where the results go (default: runs/ and the time)")
+  .option("--json", "print the audit as JSON")
+  .action(async (run, options) =>
+    (await import("./audit.js")).auditCommand(run, options, interrupted.signal),
+  );
+
+program
   .command("methods")
   .description("how a student can learn from weak labels")
   .option("--json", "print JSON")

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { compareRuns, hashOfFile, isSameRun, type RunRecord, UserError } from "outgrow";
+import { auditJob } from "./audit.js";
 import { describeComparison } from "./diff.js";
 import { findRun } from "./find-run.js";
 import { fitJob } from "./fit.js";
@@ -20,6 +21,8 @@ const kinds: Record<string, (record: RunRecord) => Job | Promise<Job>> = {
   pretrain: ({ configuration }) => pretrainJob(configuration),
   finetune: ({ configuration }) => finetuneJob(configuration),
   reproduce: ({ configuration }) => reproductionOfRecord(configuration),
+  audit: ({ configuration, inputs }) =>
+    auditJob(configuration as Parameters<typeof auditJob>[0], inputs.examples.path),
   fit: ({ configuration, inputs }) => fitJob(configuration as Parameters<typeof fitJob>[0], inputs.data.path),
 };
 

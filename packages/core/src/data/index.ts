@@ -7,6 +7,7 @@ export * from "./dataset.js";
 export * from "./documents.js";
 export * from "./gsm8k.js";
 export * from "./hh-rlhf.js";
+export * from "./judged-examples.js";
 export * from "./split.js";
 export * from "./stream-decoder.js";
 export * from "./table.js";

@@ -9,7 +9,7 @@ export {
   ownDataSchema,
 } from "./own-data.js";
 export { ownDataRecipes } from "./own-stages.js";
-export { ownHeadlines, predictionsCsv, summariseOwnData } from "./own-summary.js";
+export { labelsJsonl, ownHeadlines, predictionsCsv, summariseOwnData } from "./own-summary.js";
 export { type Mode, recipes } from "./stages.js";
 export {
   plan,

@@ -7,6 +7,7 @@ import {
   hierarchicalBootstrap,
   type Interval,
   report,
+  type SoftLabels,
 } from "outgrow";
 import type { OwnDataConfig, OwnDataResult, OwnRecord } from "./own-data.js";
 import { fixed, percent, range, withRange } from "./wording.js";
@@ -247,6 +248,27 @@ export function predictionsCsv(data: ClassificationData, { student, weak, parts 
     ...(data.truth ? ["truth"] : []),
   ];
   return formatCsv([header, ...rows]);
+}
+
+/** What supervisor and student say of every row, with all probabilities, as `outgrow audit` reads it. */
+export function labelsJsonl(data: ClassificationData, { student, weak, parts }: OwnDataResult): string {
+  const partOf = new Map<number, string>();
+  for (const [name, rows] of Object.entries(parts)) for (const row of rows) partOf.set(row, name);
+  const { classes, inputs, truth } = data;
+  const rounded = ({ values }: SoftLabels, row: number) =>
+    Array.from(values.subarray(row * classes.length, (row + 1) * classes.length), (p) =>
+      Number(p.toPrecision(6)),
+    );
+  const lines = data.ids.map((id, row) => ({
+    id,
+    line: data.lines[row],
+    part: partOf.get(row) ?? "",
+    weak: rounded(weak, row),
+    student: rounded(student.predictions, row),
+    ...(truth ? { truth: truth[row] < 0 ? null : classes[truth[row]] } : {}),
+    ...(inputs.kind === "text" ? { characters: inputs.texts[row].length } : {}),
+  }));
+  return lines.map((line) => `${JSON.stringify(line)}\n`).join("");
 }
 
 /** Means over repetitions, for lists of runs. */
