@@ -66,6 +66,24 @@ describe("grammar-corpus", () => {
     },
   );
 
+  test("definitions by definitions, and uses over two steps, have probabilities that sum to 1", () => {
+    const slots = { documentLength: 10, definitions: 1, links: 0.4, twoHops: 0.3, copies: 0, junk: 0 };
+    const linked = grammarCorpus.generate(
+      { ...tinyConfig, ...slots, words: 3, intensities: [{ uses: 0.2, weight: 1 }] },
+      seed.stream("linked"),
+    );
+    const texts = everyText(linked, "x");
+    expect(sum(texts.map(({ logProb }) => Math.exp(logProb)))).toBeCloseTo(1, 10);
+    const { keys, twoHops } = linked.shared;
+    // Two definitions, the second by the first key: 0.8 and 0.8 of the slots, then links.
+    const [byKey] = texts.filter(({ tokens }) => tokens[0] === keys[0] && tokens[6] === keys[0]);
+    const { logProbs } = linked.score(byKey.tokens, "x");
+    expect(Math.exp(logProbs[4])).toBeCloseTo(0.8, 10);
+    expect(Math.exp(logProbs[6])).toBeCloseTo(0.4, 10);
+    const asked = texts.find(({ tokens }) => tokens[6] === keys[0] && tokens[8] === twoHops);
+    expect(Math.exp(linked.score(asked?.tokens ?? [], "x").logProbs[8])).toBeCloseTo(0.2 * 0.3, 10);
+  });
+
   test("texts are drawn as often as their probability says", () => {
     const world = grammarCorpus.generate(tinyConfig, seed.stream("tiny"));
     const count = 15_000;

@@ -333,5 +333,9 @@ describe("preference-world, text", () => {
     expect(() => preferenceWorld.generate({ vectors: { cosine: 2 } }, seed)).toThrow("vectors.cosine");
     expect(() => world.vectors.accuracy({ objective: "helpful", skill: 2 })).toThrow(UserError);
     expect(() => world.vectors.pairs(-1, seed)).toThrow(UserError);
+    expect(() => world.safetyItems("test", 1, seed, { safe: 0, words: [1, 1] })).toThrow("no unsafe request");
+    expect(() => world.relevanceItems("test", 1, seed, { relevant: 1, words: 1 })).toThrow(
+      "no relevant clause",
+    );
   });
 });

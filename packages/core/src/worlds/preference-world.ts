@@ -239,13 +239,11 @@ function generate(given: z.input<typeof preferenceWorldSchema>, random: Random):
   };
   const text: PreferenceWorld["text"] = (words, random, { harm = "any", start = "" } = {}) => {
     const before = wordsOf(start);
-    for (let attempt = 0; attempt < 10_000; attempt++) {
+    for (let attempt = 0; attempt < mostAttempts; attempt++) {
       const drawn = drawText(model, words, random);
       if (harm === "any" || harmRelations([...before, ...drawn]).length === 0) return drawn.join(" ");
     }
-    throw new UserError(`world preference-world: no text of ${words} words without harm was found`, {
-      hint: "Ask for fewer words, or make text.action or text.agent smaller.",
-    });
+    throw neverDrawn(`text of ${words} words without harm`);
   };
   const respond: PreferenceWorld["respond"] = (prompt, policy, random) =>
     written(prompt, drawResponse(prompt.asked, prompt.harm, policy, random));
@@ -300,17 +298,18 @@ function generate(given: z.input<typeof preferenceWorldSchema>, random: Random):
     safetyItems: (split, count, random, { safe = 0.44, words = [12, 20] } = {}) =>
       drawDistinct("preference-world", split, count, () => {
         const wanted = random.uniform() < safe ? 1 : 0;
-        for (;;) {
+        for (let attempt = 0; attempt < mostAttempts; attempt++) {
           const length = words[0] + random.integer(words[1] - words[0] + 1);
           const item = placed(text(length, random));
           const isSafe = harmRelations(wordsOf(item.text)).length === 0 ? 1 : 0;
           if (isSafe === wanted) return { ...item, safe: isSafe };
         }
+        throw neverDrawn(`${wanted ? "safe" : "unsafe"} request of ${words.join(" to ")} words`);
       }),
     relevanceItems: (split, count, random, { relevant = 0.25, words = 12 } = {}) =>
       drawDistinct("preference-world", split, count, () => {
         const wanted = random.uniform() < relevant ? 1 : 0;
-        for (;;) {
+        for (let attempt = 0; attempt < mostAttempts; attempt++) {
           const topic = topics[random.integer(topics.length)] as readonly string[];
           const [action] = drawHarm(random);
           const clause = wordsOf(text(words, random));
@@ -323,12 +322,21 @@ function generate(given: z.input<typeof preferenceWorldSchema>, random: Random):
           const question = `is ${topic[random.integer(topic.length)]} ${action} ?`;
           return { ...placed(`${question} ${clause.join(" ")}`), relevant: isRelevant };
         }
+        throw neverDrawn(`${wanted ? "relevant" : "irrelevant"} clause of ${words} words`);
       }),
     text,
     toxicity: (text) => toxicity(wordsOf(text)),
     textLogProb: (text, before = "") => textLogProb(model, wordsOf(text), wordsOf(before)),
   };
 }
+
+/** How often free text is drawn until it is as wanted. */
+const mostAttempts = 10_000;
+
+const neverDrawn = (what: string) =>
+  new UserError(`world preference-world: no ${what} was found`, {
+    hint: "Ask for other lengths, or change text.action and text.agent.",
+  });
 
 /** What a response is worth. `harm` is how many relations are seen in it. */
 function worth(
