@@ -7,7 +7,10 @@ import { machine, tableOf } from "./harness.mjs";
 
 const here = import.meta.dirname;
 const known = readdirSync(here)
-  .filter((file) => file.endsWith(".mjs") && !["all.mjs", "harness.mjs", "empty-process.mjs"].includes(file))
+  .filter(
+    (file) =>
+      file.endsWith(".mjs") && !["all.mjs", "harness.mjs", "empty-process.mjs", "english.mjs"].includes(file),
+  )
   .map((file) => basename(file, ".mjs"));
 const wanted = process.argv.slice(2);
 const unknown = wanted.find((name) => !known.includes(name));

@@ -45,12 +45,17 @@ export async function milliseconds(body) {
 
 /**
  * Starts `python3 SCRIPT ...args`, which prints one line of JSON when it is ready, and one for each line of JSON that
- * it is asked. Debian's PyTorch belongs to /usr/bin/python3, so that this comes first on the path.
+ * it is asked. Debian's PyTorch belongs to /usr/bin/python3, so that this comes first on the path. `packages` says how to get
+ * what the script imports.
  *
  * @returns null, with a message, where the peer cannot be started
  */
-export async function startPeer(script, args = [], { env = {} } = {}) {
-  const child = spawn("python3", [join(import.meta.dirname, script), ...args], {
+export async function startPeer(
+  script,
+  args = [],
+  { env = {}, python = "python3", packages = "Debian: apt-get install python3-torch" } = {},
+) {
+  const child = spawn(python, [join(import.meta.dirname, script), ...args], {
     stdio: ["pipe", "pipe", "pipe"],
     env: { ...process.env, PATH: `/usr/bin:${process.env.PATH}`, ...env },
   });
@@ -78,7 +83,7 @@ export async function startPeer(script, args = [], { env = {} } = {}) {
       stop: () => child.stdin.end(),
     };
   } catch (error) {
-    console.error(`The peer ${script} is skipped: ${error.message} (Debian: apt-get install python3-torch)`);
+    console.error(`The peer ${script} is skipped: ${error.message} (${packages})`);
     return null;
   }
 }
