@@ -5,6 +5,8 @@ import { renderChat } from "./chat-template.js";
 import { tokenizerFiles } from "./testing/tokenizer-files.js";
 import { parseTokenizerConfig } from "./tokenizer-folder.js";
 
+const mutations = 2500;
+
 const hostileValues: unknown[] = [
   ...[null, true, false, 0, -1, 0.5, 1e9, 2 ** 53, -0, "", "a", "Ġ", "\uD800", "constructor", "__proto__"],
   ...[
@@ -33,9 +35,8 @@ const hostileValues: unknown[] = [
 
 /** A copy with one to three places replaced, removed, swapped or put in twice. */
 function mutated(json: unknown, random: Random): unknown {
-  let text = JSON.stringify(json);
+  const copy = JSON.parse(JSON.stringify(json)) as Record<string, unknown>;
   for (let count = 1 + random.integer(3); count > 0; count--) {
-    const copy = JSON.parse(text) as Record<string, unknown>;
     let parent = copy;
     // Walks down to a place that is not too often one of the many tokens.
     for (;;) {
@@ -52,18 +53,18 @@ function mutated(json: unknown, random: Random): unknown {
         continue;
       }
       const other = keys[random.integer(keys.length)];
-      const hostile = hostileValues[random.integer(hostileValues.length)];
+      // A copy, since a later change may be in it.
+      const hostile = structuredClone(hostileValues[random.integer(hostileValues.length)]);
       const change = random.integer(5);
       if (change === 0) delete parent[key];
       else if (change === 1) [parent[key], parent[other]] = [parent[other], value];
-      else if (change === 2) parent[String(hostile).slice(0, 50)] = value;
+      else if (change === 2 && !Array.isArray(parent)) parent[String(hostile).slice(0, 50)] = value;
       else if (change === 3 && Array.isArray(parent)) parent.push(value);
       else parent[key] = hostile;
       break;
     }
-    text = JSON.stringify(copy);
   }
-  return JSON.parse(text);
+  return JSON.parse(JSON.stringify(copy));
 }
 
 /** What `body` gives, or undefined where it refuses in the user's terms. */
@@ -85,11 +86,11 @@ function use(tokenizer: Tokenizer): void {
   expect(tokenizer.tokenBytes(tokenizer.vocabularySize - 1)).toBeInstanceOf(Uint8Array);
 }
 
-test("5,000 damaged tokenizer.json: refused, or whole enough to be used, each within a second", () => {
+test("2,500 damaged tokenizer.json: refused, or whole enough to be used, each within seconds", () => {
   const random = createRandom("tokenizer.json");
   const files = Object.values(tokenizerFiles);
   let used = 0;
-  for (let i = 0; i < 5000; i++) {
+  for (let i = 0; i < mutations; i++) {
     const start = performance.now();
     const json = mutated(files[i % files.length], random);
     const tokenizer = orRefusal(() => tokenizerFromJSON(json));
@@ -97,14 +98,14 @@ test("5,000 damaged tokenizer.json: refused, or whole enough to be used, each wi
       use(tokenizer);
       used++;
     }
-    expect(performance.now() - start).toBeLessThan(1000);
+    expect(performance.now() - start).toBeLessThan(5000);
   }
   // Else the mutations would be too coarse to get anywhere.
-  expect(used).toBeGreaterThan(500);
-  expect(used).toBeLessThan(4500);
+  expect(used).toBeGreaterThan(mutations / 10);
+  expect(used).toBeLessThan(0.9 * mutations);
 });
 
-test("5,000 damaged tokenizer_config.json with templates", () => {
+test("2,500 damaged tokenizer_config.json with templates", () => {
   const random = createRandom("tokenizer_config.json");
   const tokenizer = tokenizerFromJSON(tokenizerFiles.Qwen2);
   const config = {
@@ -119,7 +120,7 @@ test("5,000 damaged tokenizer_config.json with templates", () => {
       { name: "tool_use", template: "{% if tools is defined %}{{ tools | tojson }}{% endif %}" },
     ],
   };
-  for (let i = 0; i < 5000; i++) {
+  for (let i = 0; i < mutations; i++) {
     const read = orRefusal(() => parseTokenizerConfig(mutated(config, random), tokenizer));
     for (const template of Object.values(read?.chatTemplates ?? {})) {
       // Some characters of the template too are others.
