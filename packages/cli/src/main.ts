@@ -252,7 +252,7 @@ program
 program
   .command("serve")
   .description("language models behind an OpenAI-compatible API, until it is stopped")
-  .argument("<model...>", "folder in Hugging Face's layout, or a run with a language model")
+  .argument("<model...>", "folder in Hugging Face's layout, hf:owner/name, or a run with a language model")
   .option("--host <address>", "where to listen; other than this machine only with a token", "127.0.0.1")
   .option("--port <N>", "0 for any that is free", port, 8080)
   .option(

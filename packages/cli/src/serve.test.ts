@@ -105,7 +105,7 @@ test("mistakes are told without a stack trace", async () => {
   await new Promise<void>((resolve) => holder.listen(0, "127.0.0.1", resolve));
   const { port } = holder.address() as { port: number };
   const cases: [string[], RegExp, number][] = [
-    [["nothing"], /^outgrow: there is no model "nothing"\n/, 2],
+    [["nothing"], /^outgrow: there is no run "nothing"\n/, 2],
     [["tiny", "./tiny"], /^outgrow: two of the models are called "tiny"/, 2],
     [["tiny", "--port", "70000"], /A number from 0 to 65535/, 2],
     [["tiny", "--port", String(port)], new RegExp(`^outgrow: port ${port} of 127.0.0.1 is in use\\n`), 1],

@@ -1,9 +1,7 @@
 import { once } from "node:events";
-import { existsSync } from "node:fs";
-import { readdir } from "node:fs/promises";
-import { basename, join, resolve } from "node:path";
+import { basename, resolve } from "node:path";
 import { type ServeLimits, serveModels, type TextService, threadedModel, UserError } from "outgrow";
-import { findRun } from "./find-run.js";
+import { findModel } from "./find-model.js";
 
 export interface ServeCommandOptions {
   host: string;
@@ -23,7 +21,7 @@ export async function serve(
   signal: AbortSignal,
 ): Promise<void> {
   const { host, port, rows, token = process.env.OUTGROW_TOKEN, maxTokens, waiting, timeout } = options;
-  const sources = await Promise.all(models.map(modelSource));
+  const sources = await Promise.all(models.map((named) => modelSource(named, signal)));
   const twice = sources.find(({ name }, i) => sources.findIndex((other) => other.name === name) !== i);
   if (twice) throw new UserError(`two of the models are called ${JSON.stringify(twice.name)}`);
   const limits = Object.fromEntries(
@@ -51,38 +49,15 @@ export async function serve(
   }
 }
 
-/** Where the model is that was named: a folder in Hugging Face's layout, or a run with one among its results. */
-async function modelSource(named: string): Promise<{ name: string; folder: string }> {
-  const folder = resolve(named);
-  if (existsSync(join(folder, "config.json"))) return { name: basename(folder), folder };
-  const { record } = await findRun(named).catch((error) => {
-    if (!(error instanceof UserError) || error.exitCode !== 2) throw error;
-    throw new UserError(`there is no model "${named}"`, {
-      hint: "Give a folder in Hugging Face's layout, or a run that `outgrow runs` lists.",
-    });
+/** Where the model is that was named, and the name by which clients ask for it. */
+async function modelSource(named: string, signal: AbortSignal): Promise<{ name: string; folder: string }> {
+  const found = await findModel(named, signal);
+  if ("model" in found) {
+    const name = named.startsWith("hf:") ? named.slice(3) : basename(resolve(named));
+    return { name, folder: found.model };
+  }
+  throw new UserError("the run holds a classifier, which cannot be served as a language model", {
+    place: { file: found.student },
+    hint: "Give a run of `outgrow pretrain` or `outgrow finetune`, or a folder in Hugging Face's layout.",
   });
-  const found = await languageModels(record.folder);
-  if (found.length === 1) return { name: record.id, folder: found[0] };
-  throw new UserError(
-    found.length === 0
-      ? `the run ${record.id} has no language model among its results`
-      : `the run ${record.id} has ${found.length} language models`,
-    {
-      place: { file: record.folder },
-      hint:
-        found.length === 0
-          ? "Its student may be a classifier, which cannot be served as a language model."
-          : `Name the folder of one: ${found.join(", ")}.`,
-    },
-  );
-}
-
-async function languageModels(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
-  const folders = [
-    folder,
-    ...entries.filter((one) => one.isDirectory()).map((one) => join(folder, one.name)),
-  ];
-  const files = ["config.json", "tokenizer.json"];
-  return folders.filter((one) => files.every((file) => existsSync(join(one, file))));
 }
