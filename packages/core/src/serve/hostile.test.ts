@@ -7,13 +7,13 @@ import { rawExchange, rawPost } from "./testing/raw.js";
 import { tinyModel } from "./testing/tiny-model.js";
 
 const rows = 2;
-const limits = { bodyBytes: 5000, newTokens: 500, connections: 24, waiting: 3, answers: 8 };
+const limits = { bodyBytes: 5000, newTokens: 15_000, connections: 24, waiting: 3, answers: 8 };
 const failures: unknown[] = [];
 let generator: Generator;
 let server: ModelServer;
 
 beforeAll(async () => {
-  const model = tinyModel({ contextLength: 512 });
+  const model = tinyModel({ contextLength: 20_000 });
   generator = createGenerator(model, { capacity: rows });
   server = await serveModels({
     models: [servedModel(model, generator, { name: "tiny", rows })],
@@ -157,8 +157,8 @@ describe("a client that is too slow is not waited for", () => {
 
 describe("a client that hangs up stops its work", () => {
   test.each([
-    ["in the middle of a stream", { stream: true, max_tokens: 500 }, /data: /],
-    ["while it waits for the whole answer", { max_tokens: 500, n: 2 }, /^/],
+    ["in the middle of a stream", { stream: true, max_tokens: 15_000 }, /data: /],
+    ["while it waits for the whole answer", { max_tokens: 15_000, n: 2 }, /^/],
   ])("%s", async (_, fields, pattern) => {
     const exchange = post(completion({ temperature: 1, seed: 2, ...fields }));
     await exchange.until(pattern);
@@ -170,7 +170,7 @@ describe("a client that hangs up stops its work", () => {
 
   test("with requests that wait, too", async () => {
     const many = Array.from({ length: 4 }, () =>
-      post(completion({ temperature: 1, seed: 2, max_tokens: 500 })),
+      post(completion({ temperature: 1, seed: 2, max_tokens: 15_000 })),
     );
     expect(await eventually(() => open() === 4)).toBe(true);
     for (const { socket } of many) socket.destroy();
