@@ -1,3 +1,4 @@
+import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Generator } from "../decode/generation.js";
 import { createGenerator } from "../decode/generator.js";
@@ -166,6 +167,20 @@ describe("a client that hangs up stops its work", () => {
     exchange.socket.destroy();
     expect(await eventually(() => open() === 0)).toBe(true);
     expect(exchange.received()).not.toContain("[DONE]");
+  });
+
+  test("by the openai client's abort", async () => {
+    const client = new OpenAI({ baseURL: server.url, apiKey: "none", maxRetries: 0 });
+    const asked = { model: "tiny", prompt: "the cat", seed: 2, max_tokens: 15_000 };
+    const stream = await client.completions.create({ ...asked, stream: true });
+    for await (const _ of stream) stream.controller.abort();
+    expect(await eventually(() => open() === 0)).toBe(true);
+    const stop = new AbortController();
+    const whole = client.completions.create(asked, { signal: stop.signal });
+    expect(await eventually(() => open() > 0)).toBe(true);
+    stop.abort();
+    await expect(whole).rejects.toThrow(OpenAI.APIUserAbortError);
+    expect(await eventually(() => open() === 0)).toBe(true);
   });
 
   test("with requests that wait, too", async () => {
