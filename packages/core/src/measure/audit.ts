@@ -109,7 +109,7 @@ export function audit({ weak, student, truth, slices = {} }: AuditInput): Audit 
     return gainFrom(judged.map((i) => Number(own[i] === truth?.[i]) - Number(weakHard[i] === truth?.[i])));
   };
   const gain = gainOf(all);
-  const settled = settle({ gain, examples, differ, own, weakHard, p, truth });
+  const settled = settle({ gain, examples, differ, own, weakHard, both: together(weak, student), truth });
   return {
     examples,
     known: known.length,
@@ -281,8 +281,25 @@ interface Settling {
   differ: readonly number[];
   own: Int32Array;
   weakHard: Int32Array;
-  p: (i: number, k: number) => number;
+  /** Probability of a class by student and weak label together. */
+  both: (i: number, k: number) => number;
   truth: Int32Array | undefined;
+}
+
+/**
+ * The product of the two, which is the probability of a class if they err independently: where they disagree neither is as likely
+ * right as it says. Weak labels without probabilities add nothing.
+ */
+function together(weak: SoftLabels, student: SoftLabels): (i: number, k: number) => number {
+  const classes = weak.shape[1];
+  const isHard = weak.values.every((value) => value === 0 || value === 1);
+  const product = (i: number, k: number) =>
+    student.values[i * classes + k] * (isHard ? 1 : Math.max(weak.values[i * classes + k], 1e-3));
+  return (i, k) => {
+    let sum = 0;
+    for (let c = 0; c < classes; c++) sum += product(i, c);
+    return product(i, k) / sum;
+  };
 }
 
 function settle({
@@ -291,7 +308,7 @@ function settle({
   differ,
   own,
   weakHard,
-  p,
+  both,
   truth,
 }: Settling): Pick<Audit, "verdict" | "because" | "labelsToSettle"> {
   const points = (value: number) => `${(100 * value).toFixed(1)} points`;
@@ -322,15 +339,15 @@ function settle({
   const wins = judged.filter((i) => own[i] === truth?.[i]).length;
   const losses = judged.filter((i) => weakHard[i] === truth?.[i]).length;
   const mean = (value: (i: number) => number) => differ.reduce((sum, i) => sum + value(i), 0) / differ.length;
-  const [believedWin, believedLoss] = [mean((i) => p(i, own[i])), mean((i) => p(i, weakHard[i]))];
-  // Few judged ones say less than what both probabilities say together; they are counted as ten more.
+  const [believedWin, believedLoss] = [mean((i) => both(i, own[i])), mean((i) => both(i, weakHard[i]))];
+  // What both say together counts as much as ten judged ones.
   const win = (wins + 10 * believedWin) / (judged.length + 10);
   const loss = (losses + 10 * believedLoss) / (judged.length + 10);
   const decisive = win + loss;
   const q = win / decisive;
   const because = gain
     ? `the truth of ${gain.examples} examples does not tell the two apart (student minus weak labels: ${points(gain.mean)}${gain.low === null ? "" : `, 95 % interval ${points(gain.low)} to ${points(gain.high as number)}`})`
-    : `no truth is known; by its own probabilities the student would gain ${points(((believedWin - believedLoss) * differ.length) / examples)}, which is worth what its calibration is`;
+    : `no truth is known; by the probabilities of both the student would gain ${points(((believedWin - believedLoss) * differ.length) / examples)}, which is worth what their calibration is`;
   if (Math.abs(q - 0.5) < 1e-3) return { verdict: "get more truth", because, labelsToSettle: null };
   // The sign test on the decisive disagreements.
   const tests = ((Z_ERROR * 0.5 + Z_POWER * Math.sqrt(q * (1 - q))) / (q - 0.5)) ** 2;
