@@ -26,32 +26,34 @@ import { tokenizerJsonFrom } from "./tokenizer.js";
 export async function loadGguf(path: string): Promise<LanguageModel> {
   const file = await openGguf(path);
   try {
-    const { config, architecture } = transformerOf(file);
-    const tokenizer = tokenizerOf(file);
-    if (tokenizer.vocabularySize > config.vocabularySize) {
-      throw new UserError(
-        `has ${tokenizer.vocabularySize} tokens, but embeddings of ${config.vocabularySize}`,
-        { place: { file: path } },
-      );
-    }
-    const params = await readParams(file, config, architecture);
-    const fields = new Fields(Object.fromEntries(file.metadata), path);
-    const endTokens = ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"]
-      .filter((key) => fields.value(key) !== undefined)
-      .map((key) => fields.count(key, undefined, 0));
-    const outside = endTokens.find((id) => id >= config.vocabularySize);
-    if (outside !== undefined) fields.refuse(`the end token ${outside} is not in the vocabulary`);
-    const chatTemplate = fields.text("tokenizer.chat_template", "");
-    return {
-      config,
-      params,
-      tokenizer,
-      endTokens: [...new Set(endTokens)],
-      ...(chatTemplate !== "" && { chatTemplate }),
-    };
+    return await languageModelIn(file);
   } finally {
     await file.close();
   }
+}
+
+/** The language model in an open GGUF file, as {@link loadGguf} reads it. */
+export async function languageModelIn(file: GgufFile): Promise<LanguageModel> {
+  const { config, architecture } = transformerOf(file);
+  const tokenizer = tokenizerOf(file);
+  const fields = new Fields(Object.fromEntries(file.metadata), file.path);
+  if (tokenizer.vocabularySize > config.vocabularySize) {
+    fields.refuse(`has ${tokenizer.vocabularySize} tokens, but embeddings of ${config.vocabularySize}`);
+  }
+  const params = await readParams(file, config, architecture);
+  const endTokens = ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"]
+    .filter((key) => fields.value(key) !== undefined)
+    .map((key) => fields.count(key, undefined, 0));
+  const outside = endTokens.find((id) => id >= config.vocabularySize);
+  if (outside !== undefined) fields.refuse(`the end token ${outside} is not in the vocabulary`);
+  const chatTemplate = fields.text("tokenizer.chat_template", "");
+  return {
+    config,
+    params,
+    tokenizer,
+    endTokens: [...new Set(endTokens)],
+    ...(chatTemplate !== "" && { chatTemplate }),
+  };
 }
 
 function transformerOf({ metadata, tensors, path }: GgufFile): {

@@ -1,4 +1,4 @@
-import { type FileHandle, open } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import { Tensor } from "@outgrow/engine";
 import { UserError } from "../../errors.js";
 import { fromBrain, fromHalf, readPart } from "../safetensors.js";
@@ -55,21 +55,35 @@ export async function openGguf(path: string): Promise<GgufFile> {
     throw unreadable(path, cause);
   });
   try {
-    return await read(file, path);
+    const { size } = await file.stat();
+    const part = (start: number, length: number) => readPart(file, start, length, path);
+    return await read({ size, part, close: () => file.close() }, path);
   } catch (error) {
     await file.close();
     throw error instanceof UserError ? error : unreadable(path, error as NodeJS.ErrnoException);
   }
 }
 
-async function read(file: FileHandle, path: string): Promise<GgufFile> {
-  const { size } = await file.stat();
+/** As {@link openGguf}, of bytes in memory. @param name the file, for errors */
+export function decodeGguf(bytes: Uint8Array, name: string): Promise<GgufFile> {
+  const part = async (start: number, length: number) => new Uint8Array(bytes.subarray(start, start + length));
+  return read({ size: bytes.length, part, close: async () => {} }, name);
+}
+
+interface Source {
+  size: number;
+  /** Bytes in memory of their own. */
+  part(start: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
+  close(): Promise<void>;
+}
+
+async function read({ size, part, close }: Source, path: string): Promise<GgufFile> {
   // How long the header is stands nowhere: read more until it is whole.
   const most = Math.min(size, maxHeaderBytes);
   let header: Header | undefined;
   for (let length = Math.min(most, firstHeaderBytes); ; length = Math.min(most, 4 * length)) {
     try {
-      header = parseHeader(await readPart(file, 0, length, path), path);
+      header = parseHeader(await part(0, length), path);
       break;
     } catch (error) {
       if (!(error instanceof EndOfBytes)) throw error;
@@ -86,10 +100,9 @@ async function read(file: FileHandle, path: string): Promise<GgufFile> {
       const tensor = tensors.get(name);
       if (!tensor) throw new TypeError(`There is no tensor ${quote(name)} in ${path}.`);
       const { type, shape, offset } = tensor;
-      const bytes = await readPart(file, dataStart + offset, bytesOfTensor(type, shape), path);
-      return new Tensor(readers[type](bytes), shape);
+      return new Tensor(readers[type](await part(dataStart + offset, bytesOfTensor(type, shape))), shape);
     },
-    close: () => file.close(),
+    close,
   };
 }
 
