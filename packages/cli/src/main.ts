@@ -355,7 +355,10 @@ program
 program
   .command("export")
   .description("a trained model as a file that other programs read")
-  .argument("<source>", "folder of a model in Hugging Face's layout, or a run by its id or folder")
+  .argument(
+    "<source>",
+    "folder of a model in Hugging Face's layout, hf:owner/name, or a run by its id or folder",
+  )
   .addOption(
     new Option(
       "--to <format>",

@@ -180,7 +180,8 @@ async function readParams(
       params[path] = new Tensor(values, shape);
     }
   }
-  return { blocks: [], ...treeOfTensors(params) } as unknown as TransformerParams<Tensor>;
+  const tree = treeOfTensors(params) as TransformerParams<Tensor>;
+  return { ...tree, blocks: tree.blocks ?? [] };
 }
 
 function tokenizerOf({ metadata, path }: GgufFile) {

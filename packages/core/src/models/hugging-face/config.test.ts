@@ -2,13 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { smallConfigs } from "../testing/small-models.js";
 import { type TransformerConfig, transformerConfig } from "../transformer-config.js";
-import {
-  architectureOf,
-  chatTemplateFrom,
-  endTokensFrom,
-  huggingFaceConfig,
-  transformerFromHuggingFace,
-} from "./config.js";
+import { architectureOf, endTokensFrom, huggingFaceConfig, transformerFromHuggingFace } from "./config.js";
 
 const read = (json: Record<string, unknown>) => transformerFromHuggingFace(json, "config.json").config;
 const llama = { architectures: ["LlamaForCausalLM"] };
@@ -201,16 +195,5 @@ describe("config.json", () => {
     for (const eos_token_id of [4, -1, 0.5, "1", [1, 9]]) {
       expect(() => endTokensFrom({ eos_token_id }, 4, "c")).toThrow("expected ids from 0 to 3");
     }
-  });
-
-  test("chat templates are a text or several by name", () => {
-    expect(chatTemplateFrom({ chat_template: "{{ a }}" }, "t")).toBe("{{ a }}");
-    const several = [
-      { name: "tool_use", template: "x" },
-      { name: "default", template: "y" },
-    ];
-    expect(chatTemplateFrom({ chat_template: several }, "t")).toBe("y");
-    expect(chatTemplateFrom({}, "t")).toBeUndefined();
-    expect(() => chatTemplateFrom({ chat_template: 3 }, "t")).toThrow("chat_template is 3, expected a text");
   });
 });

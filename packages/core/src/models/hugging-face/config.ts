@@ -1,6 +1,6 @@
 import { UserError } from "../../errors.js";
 import { checkTransformerConfig, type RotaryScaling, type TransformerConfig } from "../transformer-config.js";
-import { Fields, isObject, show } from "./fields.js";
+import { Fields, show } from "./fields.js";
 
 /*
  * `config.json` as the classes of the library transformers write and read it. Defaults are those of their configuration
@@ -318,13 +318,4 @@ export function endTokensFrom(
     fields.refuse(`eos_token_id is ${show(value)}, expected ids from 0 to ${vocabularySize - 1}`);
   }
   return ids as number[];
-}
-
-/** The template for chats in a parsed `tokenizer_config.json`: a text, or several by name. */
-export function chatTemplateFrom(json: Readonly<Record<string, unknown>>, file: string): string | undefined {
-  const fields = new Fields(json, file);
-  const value = fields.value("chat_template");
-  if (!Array.isArray(value)) return value === undefined ? undefined : fields.text("chat_template");
-  const found = value.find((entry) => isObject(entry) && entry.name === "default");
-  return isObject(found) && typeof found.template === "string" ? found.template : undefined;
 }

@@ -97,7 +97,7 @@ async function readJson(path: string, maxBytes: number): Promise<unknown> {
 }
 
 /** @throws UserError where the file is larger than `maxBytes` or cannot be read */
-export async function readText(path: string, maxBytes: number): Promise<string> {
+async function readText(path: string, maxBytes: number): Promise<string> {
   let bytes: Buffer;
   try {
     const { size } = await stat(path);

@@ -1,20 +1,17 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { Tensor } from "@outgrow/engine";
-import { tokenizerFromJSON } from "../../data/bpe.js";
+import { readTokenizerFolder, tokenizerFileNames } from "../../data/tokenizer-folder.js";
 import { UserError } from "../../errors.js";
 import { treeOfTensors } from "../checkpoint.js";
 import type { LanguageModel } from "../language-model.js";
 import { columnsOf, transposed } from "../matrices.js";
 import type { TransformerParams } from "../transformer.js";
 import type { TransformerConfig } from "../transformer-config.js";
-import { type Architecture, chatTemplateFrom, endTokensFrom, transformerFromHuggingFace } from "./config.js";
-import { readJsonObject, readText, show } from "./fields.js";
+import { type Architecture, endTokensFrom, transformerFromHuggingFace } from "./config.js";
+import { readJsonObject, show } from "./fields.js";
 import { headName, isBuffer, namePrefix, type StoredTensor, storedTensors } from "./names.js";
 import { openWeights, type Weights } from "./weights.js";
-
-const maxTokenizerBytes = 2 ** 28;
-const maxTemplateBytes = 2 ** 20;
 
 export interface LoadOptions {
   /** Whether a weight that is NaN or infinite is refused. Default: not looked for, which would read all weights once more. */
@@ -37,17 +34,24 @@ export interface LoadedTransformer {
  *   configuration, a field that says what is not computed here
  */
 export async function loadLanguageModel(folder: string, options: LoadOptions = {}): Promise<LanguageModel> {
-  const tokenizerPath = join(folder, "tokenizer.json");
-  const tokenizer = await readTokenizer(tokenizerPath);
+  const { tokenizer, chatTemplate, eosToken } = await readTokenizerFolder(folder);
   const { config, params, endTokens } = await loadTransformer(folder, options);
   if (tokenizer.vocabularySize > config.vocabularySize) {
     throw new UserError(
       `has ${tokenizer.vocabularySize} tokens, but the model of config.json has ${config.vocabularySize}`,
-      { place: { file: tokenizerPath }, hint: "The files are of different models. Fetch the model again." },
+      {
+        place: { file: join(folder, tokenizerFileNames.tokenizer) },
+        hint: "The files are of different models. Fetch the model again.",
+      },
     );
   }
-  const chatTemplate = await readChatTemplate(folder);
-  return { config, params, tokenizer, endTokens, ...(chatTemplate !== undefined && { chatTemplate }) };
+  return {
+    config,
+    params,
+    tokenizer,
+    endTokens: endTokens.length === 0 && eosToken !== undefined ? [eosToken] : endTokens,
+    ...(chatTemplate !== undefined && { chatTemplate }),
+  };
 }
 
 /** As {@link loadLanguageModel}, without a tokenizer. */
@@ -77,7 +81,8 @@ async function readParams(
     if (requireFinite) refuseNonFinite(data as Float32Array, name, folder);
     for (const [path, tensor] of paramsIn(stored, data as Float32Array)) params[path] = tensor;
   }
-  return { blocks: [], ...treeOfTensors(params) } as unknown as TransformerParams<Tensor>;
+  const tree = treeOfTensors(params) as TransformerParams<Tensor>;
+  return { ...tree, blocks: tree.blocks ?? [] };
 }
 
 /** The parameters in a stored tensor. */
@@ -146,16 +151,6 @@ function refuseNonFinite(data: Float32Array, name: string, folder: string): void
   });
 }
 
-async function readTokenizer(path: string) {
-  const json = await readJsonObject(path, maxTokenizerBytes);
-  try {
-    return tokenizerFromJSON(json);
-  } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    throw new UserError(error.message, { place: { file: path }, hint: error.hint, cause: error });
-  }
-}
-
 async function readEndTokens(
   folder: string,
   json: Record<string, unknown>,
@@ -166,12 +161,4 @@ async function readEndTokens(
     ? endTokensFrom(await readJsonObject(path), vocabularySize, path)
     : undefined;
   return generation ?? endTokensFrom(json, vocabularySize, join(folder, "config.json")) ?? [];
-}
-
-async function readChatTemplate(folder: string): Promise<string | undefined> {
-  const path = join(folder, "chat_template.jinja");
-  if (existsSync(path)) return readText(path, maxTemplateBytes);
-  const configPath = join(folder, "tokenizer_config.json");
-  if (!existsSync(configPath)) return undefined;
-  return chatTemplateFrom(await readJsonObject(configPath, maxTokenizerBytes), configPath);
 }
