@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -16,7 +17,7 @@ import {
   transformerConfig,
 } from "outgrow";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ensureBuilt, runCommand, runForJson } from "./testing/command.js";
+import { ensureBuilt, packages, runCommand, runForJson } from "./testing/command.js";
 
 let folder: string;
 let home: string;
@@ -144,5 +145,21 @@ describe("outgrow export", () => {
   test("what is there already is kept", async () => {
     const { code, stderr } = await outgrow("export", "model", "--to", "gguf", "--out", "model");
     expect([code, stderr]).toEqual([1, expect.stringContaining("there is something at this path already")]);
+  });
+
+  test("the README's example does what it says", async () => {
+    const readme = readFileSync(join(packages, "../README.md"), "utf8");
+    const [, example] = /```js\n(import \{ loadLanguageModel[^`]*)```/.exec(readme) as RegExpExecArray;
+    const paths = example.replaceAll(/"(model|rounded|model\.gguf)"/g, (_, name) =>
+      JSON.stringify(join(folder, name === "model" ? name : `readme-${name}`)),
+    );
+    const { stdout, stderr } = spawnSync(process.execPath, ["--input-type=module", "-"], {
+      cwd: join(packages, "cli"),
+      input: paths,
+      encoding: "utf8",
+    });
+    expect([stdout, stderr]).toEqual(["1 two and two\n", ""]);
+    expect((await loadLanguageModel(join(folder, "readme-rounded"))).config).toEqual(model.config);
+    expect((await loadGguf(join(folder, "readme-model.gguf"))).config).toEqual(model.config);
   });
 });
