@@ -183,7 +183,8 @@ async function trained(
     progress.finish();
   }
   const { curve, files } = await languageModels.trainedModel(output);
-  const { losses, validation, bestStep, trained, heldOut, parameters } = curve;
+  const { losses, validation, bestStep, trained, heldOut, tooLong, parameters } = curve;
+  const leftOut = `${tooLong} examples are longer than the context and were left out.`;
   const last = losses[losses.length - 1];
   const kept = validation.find(({ step }) => step === bestStep);
   const lead =
@@ -216,7 +217,7 @@ async function trained(
         ],
         tables: [table],
         figures: [],
-        notes: [],
+        notes: tooLong > 0 ? [leftOut] : [],
         configuration,
         environment: { seed: String(configuration.seed), ...environment() },
       },
@@ -228,6 +229,7 @@ async function trained(
     },
     print(folder) {
       console.log(`\n${report.formatTable(table, { colour: report.wantsColour() })}\n\n${lead}\n`);
+      if (tooLong > 0) console.log(`Note: ${leftOut}`);
       console.log(`Report   ${join(folder, "report.html")}`);
       console.log(`Model    ${join(folder, "model")} (Hugging Face's layout)`);
     },

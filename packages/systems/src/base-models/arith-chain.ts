@@ -29,10 +29,11 @@ export const arithBaseSchema = z.strictObject({
   /** Tokens of pretraining. */
   tokens: size.default(2_000_000),
   /**
-   * Whether a number is a token or each of its digits is. Whole numbers are learnt sooner where all of them are frequent, as those up to
-   * 100 are: README.md has the comparison. Where a world has larger ones, digits are surer: they make every number.
+   * How numbers are read: the frequent ones as words, or all digit by digit. On this world, whose numbers go up to 100, words were
+   * better: after two million tokens 95 of 100 problems of one step were right, and 84 after 2.5 million with digits (seed 100).
+   * Digits are for worlds of larger numbers, of which merges would leave some whole and cut others.
    */
-  numbers: z.enum(["whole", "digits"]).default("whole"),
+  numbers: z.enum(["words", "digits"]).default("words"),
   /** Most tokens in the vocabulary. */
   vocabularySize: size.default(512),
   contextLength: size.default(128),

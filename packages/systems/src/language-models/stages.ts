@@ -26,6 +26,7 @@ import {
   saveLanguageModel,
   trainBpe,
   transformerConfig,
+  UserError,
 } from "outgrow";
 import { z } from "zod";
 
@@ -76,9 +77,10 @@ export type FinetuningExample = { prompt: string; answer: string } | { messages:
 /** What a training has to tell beside its model. */
 export interface TrainingCurve {
   parameters: number;
-  /** Documents or examples that were trained on, and held out. */
+  /** Documents or examples that were trained on, held out, and left out because they are longer than the context. */
   trained: number;
   heldOut: number;
+  tooLong: number;
   losses: { step: number; loss: number }[];
   validation: { step: number; loss: number }[];
   bestStep: number;
@@ -126,10 +128,20 @@ export const finetuneStage = defineStage({
     const { config, inputs } = context;
     const model = inputs.model.value;
     const random = createRandom(config.seed).stream("finetuning");
-    const documents = inputs.examples.value.map((example) =>
+    const all = inputs.examples.value.map((example) =>
       "messages" in example ? chatDocument(model, example.messages) : answerDocument(model, example),
     );
-    const [kept, held] = parted(documents, config.heldOut, random.stream("held out"));
+    const { contextLength } = model.config;
+    const fitting = all.filter(({ ids }) => ids.length <= contextLength + 1); // the last token is not read
+    if (fitting.length === 0) {
+      throw new UserError(
+        `all ${all.length} examples are longer than the model's context of ${contextLength} tokens`,
+        {
+          hint: "Take a model with a longer context, or shorten the examples.",
+        },
+      );
+    }
+    const [kept, held] = parted(fitting, config.heldOut, random.stream("held out"));
     const { rank, alpha } = config;
     const result = await finetuneOnAnswers(model, kept, {
       ...(await training(context)),
@@ -137,7 +149,7 @@ export const finetuneStage = defineStage({
       ...(rank !== undefined && { lora: { rank, alpha: alpha ?? 2 * rank } }),
       ...(held.length > 0 && { validation: { examples: held, every: stepsBetweenValidations } }),
     });
-    await write(context, result, kept.length, held.length);
+    await write(context, result, kept.length, held.length, all.length - fitting.length);
     const { adapters } = result;
     if (adapters) {
       await saveAdapters(join(context.folder, "adapters"), adapters.params, adapters.config, model.config);
@@ -215,6 +227,7 @@ async function write(
   { model, losses, validation, bestStep }: LanguageModelResult,
   trained: number,
   heldOut: number,
+  tooLong = 0,
 ): Promise<void> {
   await saveLanguageModel(join(folder, modelFolder), model);
   const each = Math.ceil(losses.length / pointsOfCurve);
@@ -222,6 +235,7 @@ async function write(
     parameters: flatTree(model.params).size,
     trained,
     heldOut,
+    tooLong,
     losses: Array.from(losses, (loss, i) => ({ step: i + 1, loss })).filter(
       ({ step }) => step % each === 0 || step === losses.length,
     ),
