@@ -14,6 +14,9 @@ const small: ArithBaseConfig = {
   layers: 1,
   heads: 2,
   keyValueHeads: 1,
+  contextLength: 64,
+  batchSize: 2,
+  learningRate: 1e-2,
 };
 
 describe("the base model of arith-chain", () => {
