@@ -1,9 +1,10 @@
 // Greedy decoding by a Llama of about a million parameters, one text at a time and 64 side by side: here against PyTorch
-// eager with a cache of keys and values, in turns, in one run.
+// eager with a cache of keys and values, and against llama.cpp, in turns, in one run.
 //
-//   npm run bench:lm       or      node bench/lm-decode.mjs [--rounds 5] [--json]
+//   npm run bench:lm-decode [-- --rounds 5] [-- --json]
 //
-// PyTorch is Debian's python3-torch (or any `python3` that can `import torch`); without it only our side is timed.
+// PyTorch is Debian's python3-torch (or any `python3` that can `import torch`), llama.cpp what `npm run llama` installs; a peer
+// that is missing is left out.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -15,9 +16,11 @@ import {
   createRandom,
   initTransformer,
   saveCheckpoint,
+  saveGguf,
   trainBpe,
   transformerConfig,
 } from "outgrow";
+import { openLlama } from "../packages/core/dist/models/testing/llama.js";
 import { inTurns, median, milliseconds, report, startPeer } from "./harness.mjs";
 
 const { values: options } = parseArgs({
@@ -88,17 +91,55 @@ const torch = peer?.ready.torch;
 const settings = [1, 2].flatMap((threads) =>
   ["static", "concatenated"].map((cache) => ({ name: `${threads} ${cache}`, threads, cache })),
 );
+const gguf = join(folder, "model.gguf");
+await saveGguf(gguf, { config, params, tokenizer, endTokens: [0] });
+const llama = await openLlama({ threads: 2 });
+const loaded = await llama?.loadModel({ modelPath: gguf, gpuLayers: 0 });
+
+/** Greedy decoding by llama.cpp: one context with a sequence for each text, which it steps together. */
+async function llamaSide(batch, threads) {
+  const context = await loaded.createContext({
+    contextSize: PROMPT + COUNT,
+    sequences: batch,
+    batchSize: batch * PROMPT,
+    threads: { ideal: threads, min: threads },
+    experimentalKvCacheKeyType: "F32",
+    experimentalKvCacheValueType: "F32",
+  });
+  const sequences = prompts.slice(0, batch).map(() => context.getSequence());
+  const run = () =>
+    Promise.all(
+      sequences.map(async (sequence, i) => {
+        await sequence.clearHistory();
+        const ids = [];
+        for await (const id of sequence.evaluate([...prompts[i]], { temperature: 0, yieldEogToken: true })) {
+          ids.push(id);
+          if (ids.length === COUNT) break;
+        }
+        return ids;
+      }),
+    );
+  return { run, dispose: () => context.dispose() };
+}
+
+/** Share of texts that are the same to their end. */
+const sameTexts = (a, b) => a.filter((ids, i) => String(ids) === String(b[i])).length / a.length;
+
 const figures = [];
-let agrees = true;
+let allAgree = true;
 for (const batch of BATCHES) {
   const texts = await generate(batch);
   const ours = texts.map(({ tokens }) => tokens.map(({ id }) => id));
-  const asked = (setting) => async () => (await peer.ask({ ...setting, batch })).ms;
-  let best;
+  const asked = (setting, count) => async () => (await peer.ask({ ...setting, batch, count })).ms;
+  let [best, agrees] = [undefined, true];
   if (peer) {
     const { tokens } = await peer.ask({ ...settings[0], batch });
-    agrees &&= JSON.stringify(tokens) === JSON.stringify(ours);
-    const tried = await inTurns(2, Object.fromEntries(settings.map((one) => [one.name, asked(one)])));
+    agrees = JSON.stringify(tokens) === JSON.stringify(ours);
+    allAgree &&= agrees;
+    const tried = await inTurns(
+      2,
+      Object.fromEntries(settings.map((one) => [one.name, asked(one, COUNT / 8)])),
+    );
     best = settings.reduce((a, b) => (Math.min(...tried[b.name]) < Math.min(...tried[a.name]) ? b : a));
   }
   const times = await inTurns(Number(options.rounds), {
@@ -118,6 +159,35 @@ for (const batch of BATCHES) {
       : "no PyTorch here",
   });
 }
+for (const batch of loaded ? BATCHES : []) {
+  const texts = (await generate(batch)).map(({ tokens }) => tokens.map(({ id }) => id));
+  const sides = new Map();
+  let same = 1;
+  for (const threads of [1, 2]) {
+    const side = await llamaSide(batch, threads);
+    same = Math.min(same, sameTexts(texts, await side.run()));
+    sides.set(threads, side);
+  }
+  const times = await inTurns(Number(options.rounds), {
+    ours: () => milliseconds(() => generate(batch)),
+    1: () => milliseconds(sides.get(1).run),
+    2: () => milliseconds(sides.get(2).run),
+  });
+  for (const side of sides.values()) await side.dispose();
+  const best = median(times[1]) < median(times[2]) ? 1 : 2;
+  const rate = (list) => (batch * COUNT * 1000) / median(list);
+  figures.push({
+    name: `decoding beside llama.cpp, batch ${batch}`,
+    unit: "tokens/s",
+    ours: rate(times.ours),
+    peer: rate(times[best]),
+    ratio: median(times[best]) / median(times.ours),
+    target: batch === 1 ? undefined : ">= 1",
+    note: `llama.cpp by node-llama-cpp on the exported float32 model, ${best} thread${best > 1 ? "s" : ""}, float32 cache; ${Math.round(100 * same)} % of the texts are the same`,
+  });
+}
+await loaded?.dispose();
+await llama?.dispose();
 peer?.stop();
 rmSync(folder, { recursive: true });
 await generator.dispose();
@@ -133,4 +203,4 @@ if (megabytes !== null) {
   });
 }
 report(figures);
-if (!agrees) process.exitCode = 1;
+if (!allAgree) process.exitCode = 1;

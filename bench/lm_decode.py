@@ -1,7 +1,7 @@
 """The peer of lm-decode.mjs: greedy decoding of the same Llama in PyTorch eager, with a cache of keys and values.
 
 Reads model.safetensors and spec.json that lm-decode.mjs wrote, then answers one JSON line per request line on stdin:
-{"batch": n, "threads": t, "cache": "static" | "concatenated"} with the time of prompts and new tokens together, the tokens
+{"batch": n, "threads": t, "cache": "static" | "concatenated", "count": new tokens, or as in spec.json} with the time of prompts and new tokens together, the tokens
 and the process's peak memory.
 """
 import json
@@ -123,6 +123,6 @@ for line in sys.stdin:
     torch.set_num_threads(request["threads"])
     make = {"static": Static, "concatenated": Concatenated}[request["cache"]]
     started = time.perf_counter()
-    tokens = generate(prompts[: request["batch"]], spec["count"], make)
+    tokens = generate(prompts[: request["batch"]], request.get("count", spec["count"]), make)
     ms = (time.perf_counter() - started) * 1000
     print(json.dumps({"ms": ms, "tokens": tokens.tolist(), "megabytes": peak_megabytes()}), flush=True)
