@@ -293,13 +293,14 @@ describe("what fails", () => {
     const other = { prompt: tokenizer.encode("mat"), maxTokens: 12, temperature: 0 };
     const expected = ids(await generator.generate(other));
     expect(expected).not.toContain(bad);
-    const [first, second] = await Promise.allSettled([damaged.generate(request), damaged.generate(other)]);
-    const { reason } = first as PromiseRejectedResult;
+    const [first, second] = await Promise.allSettled([damaged.generate(other), damaged.generate(request)]);
+    const { reason } = second as PromiseRejectedResult;
     expect(reason).toBeInstanceOf(UserError);
-    expect(reason.message).toContain(`row 0, step ${step}: the model's logits are NaN`);
-    expect(ids((second as PromiseFulfilledResult<Generation>).value)).toEqual(expected);
-    // In the place where the damaged row was.
-    expect((await damaged.sample(other, 2)).map(ids)).toEqual([expected, expected]);
+    expect(reason.message).toContain(`row 1, step ${step}: the model's logits are NaN`);
+    expect(ids((first as PromiseFulfilledResult<Generation>).value)).toEqual(expected);
+    // One of them in the place where the damaged row was.
+    const later = await Promise.all([damaged.generate(other), damaged.generate(other)]);
+    expect(later.map(ids)).toEqual([expected, expected]);
     await damaged.dispose();
   });
 
