@@ -22,8 +22,9 @@ const TOGETHER = 2048;
 const UNSEEN = -1e9;
 
 /**
- * A language model with its keys and values in a static cache. The logits of a row depend on its tokens alone, bit for bit,
- * and not on the rows beside it.
+ * A language model with its keys and values in a static cache. The logits of a row depend on its tokens alone and not on the
+ * rows beside it: bit for bit up to 8 million weights, which are then laid out once for all programs; for larger models up to
+ * the rounding of sums in another order, about a millionth.
  *
  * @throws UserError for a model that is not causal
  */

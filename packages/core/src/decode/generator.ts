@@ -33,7 +33,9 @@ interface Active {
 
 /**
  * Generates texts with a model, or with any decoder. Rows are free for the next request as soon as a text ends; requests for
- * several texts take turns with the others. With the same seed a request gives the same tokens whatever is generated beside it.
+ * several texts take turns with the others. With the same seed a request gives the same tokens whatever is generated beside it,
+ * where the decoder's logits are the same then; where they are only equal up to rounding (see `createDecoder`), tokens whose
+ * chances are as close as that may change places.
  *
  * @param options for the decoder of a model. Disposing of the generator disposes of that; a decoder that was given stays
  */
