@@ -83,6 +83,7 @@ describe("a regular expression", () => {
     const start = automaton("a[]|ab|(?:c[])*");
     expect(accepts(start, "ab")).toBe(true);
     expect(start?.next("c".charCodeAt(0))).toBeNull();
+    expect(automaton("d[]|ab")?.next("d".charCodeAt(0))).toBeNull();
   });
 
   test.each([

@@ -45,18 +45,31 @@ describe("tree search", () => {
   });
 
   test("its tree is the same however few rows there are, and every row is given back", async () => {
+    // Logits by all tokens before, so that a row with others would show.
+    const logits = (tokens: readonly number[]) =>
+      Array.from({ length: vocabularySize }, (_, v) =>
+        Math.sin(tokens.reduce((sum, token) => sum * 5 + token + v, 1)),
+      );
     const summary = async (capacity: number) => {
-      const decoder = decoderOf(capacity);
-      const { root } = await treeSearch(decoder, prompt, { ...searching, maxStepTokens: 2, simulations: 60 });
+      const decoder = createTableDecoder(logits, { vocabularySize, capacity });
+      const { root } = await treeSearch(decoder, prompt, {
+        ...searching,
+        samples: 3,
+        maxStepTokens: 2,
+        maxTokens: 12,
+        simulations: 200,
+        exploration: 1,
+      });
       expect(decoder.rowsInUse).toBe(0);
-      return {
-        tree: nodesOf(root).map(({ step, visits, total, prior }) => ({ step, visits, total, prior })),
-        steps: decoder.steps,
-      };
+      const tree = nodesOf(root).map(({ step, visits, total, prior }) => ({ step, visits, total, prior }));
+      return { tree, steps: decoder.steps };
     };
-    const [few, many] = [await summary(10), await summary(200)];
-    expect(few.tree).toEqual(many.tree);
-    expect(few.steps).toBeGreaterThan(many.steps);
+    const many = await summary(2000);
+    for (const capacity of [5, 6, 7, 9, 12]) {
+      const few = await summary(capacity);
+      expect(few.tree).toEqual(many.tree);
+      expect(few.steps).toBeGreaterThan(many.steps);
+    }
   });
 
   test("children are different steps, their priors sum to 1, and their samples to what was asked for", async () => {
