@@ -134,7 +134,8 @@ class Positions {
   /** Rows that hold the text up to a node. */
   async forks(node: SearchNode<TextStep>, count: number): Promise<Position[]> {
     const { row, logits } = await this.of(node);
-    this.makeRoom(count, node);
+    // Not the node's own row: it is the newest, and there is room for it.
+    this.makeRoom(count);
     return Array.from({ length: count }, () => ({ row: this.rows.fork(row), logits }));
   }
 
@@ -142,28 +143,21 @@ class Positions {
     if (node === this.root) return this.start;
     let position = this.kept.get(node);
     if (position === undefined) {
-      // From the nearest node on the way that has a row, token by token.
-      const missing: number[] = [];
-      let from = node;
-      while (from !== this.root && !this.kept.has(from)) {
-        missing.unshift(...from.step.tokens);
-        from = from.parent as SearchNode<TextStep>;
-      }
-      this.makeRoom(1, from);
-      const row = this.rows.fork((this.kept.get(from) ?? this.start).row);
+      // From the prompt on: rows of nodes on the way are older, so they went first.
+      this.makeRoom(1);
+      const row = this.rows.fork(this.start.row);
       let { logits } = this.start;
-      for (const token of missing) logits = await this.rows.decoder.step([row], [token]);
+      for (const token of partialText(node).tokens) logits = await this.rows.decoder.step([row], [token]);
       position = { row, logits: logits.slice() };
     }
     this.keep(node, position);
     return position;
   }
 
-  /** Frees rows of nodes that were not used for long, but not that of the node, until `count` are free. */
-  private makeRoom(count: number, spared: SearchNode<TextStep>): void {
+  /** Frees rows of nodes that were not used for long, until `count` are free. */
+  private makeRoom(count: number): void {
     for (const [node, { row }] of this.kept) {
       if (this.rows.count + count <= this.rows.decoder.capacity) return;
-      if (node === spared) continue;
       this.kept.delete(node);
       this.rows.remove(row);
     }
