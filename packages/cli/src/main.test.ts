@@ -452,6 +452,7 @@ describe("a run on one's own file", () => {
   const figures = ["agreement", "leaderboard", "pgr-by-method", "reliability"];
   const files = [
     ...figures.flatMap((name) => [`figures/${name}.png`, `figures/${name}.svg`]),
+    "labels.jsonl",
     "metrics.jsonl",
     "predictions.csv",
     "records.jsonl",
