@@ -8,21 +8,19 @@ import { hostileText, tokenizerFiles } from "./testing/tokenizer-files.js";
 /** As UTF-8 has it: lone surrogates are U+FFFD. */
 const wellFormed = hostileText.map((text) => Buffer.from(text).toString());
 
-/**
- * Without characters of which Hugging Face's JavaScript makes something else than its Rust: two spaces, and numbers that are not
- * 0 to 9, which are digits to the Rust alone.
- */
-const plain = wellFormed.map((text) => text.replace(/[\uFEFF\u0085]|(?![0-9])\p{N}/gu, ""));
+/** Without the two spaces of which Hugging Face's JavaScript makes something else than its Rust. */
+const plain = wellFormed.map((text) => text.replace(/[\uFEFF\u0085]/g, ""));
+/** And without the numbers other than 0 to 9, which its rule of digits knows in Rust alone. */
+const plainDigits = plain.map((text) => text.replace(/(?![0-9])\p{N}/gu, ""));
 
 describe.each(Object.keys(tokenizerFiles))("the form of %s", (family) => {
   const file = tokenizerFiles[family];
   const ours = tokenizerFromJSON(file);
   const theirs = new HuggingFaceTokenizer(file, {});
-  const cutByBuiltIn = family === "GPT-2" || family === "SmolLM";
 
   test("any text has the ids of Hugging Face's library, with and without special tokens", () => {
     fc.assert(
-      fc.property(cutByBuiltIn ? plain : wellFormed, fc.boolean(), (text, addSpecialTokens) => {
+      fc.property(family === "SmolLM" ? plainDigits : plain, fc.boolean(), (text, addSpecialTokens) => {
         expect(Array.from(ours.encode(text, { addSpecialTokens }))).toEqual(
           theirs.encode(text, { add_special_tokens: addSpecialTokens }).ids,
         );
