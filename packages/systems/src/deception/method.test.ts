@@ -1,3 +1,4 @@
+import { Tensor } from "@outgrow/engine";
 import { createRandom } from "outgrow";
 import { afterAll, describe, expect, test } from "vitest";
 import { confidentPairs, type LabelledPairs, RewardModels, recipeDefaults } from "./method.js";
@@ -30,6 +31,29 @@ describe("reward models", () => {
     turned.forEach((value, i) => {
       expect(value).toBeCloseTo(1 - p[i], 5);
     });
+  });
+
+  test("go on from a pretrained model: without a step's learning rate it is what comes out", async () => {
+    const { first, second } = pairs;
+    const start = await models.train(pairs, random.stream("model"));
+    const still = new RewardModels({ ...recipeDefaults, learningRate: 1e-12 });
+    const same = await still.train(pairs, random.stream("other"), undefined, start);
+    const [p, q] = [
+      await models.preferences(start, { first, second }),
+      await still.preferences(same, { first, second }),
+    ];
+    await still.dispose();
+    q.forEach((value, i) => {
+      expect(value).toBeCloseTo(p[i], 5);
+    });
+    // A head alone, on the same features, is another shape of model.
+    const head = {
+      hidden: [],
+      output: { weight: new Tensor(new Float32Array(33), [33, 1]), bias: new Tensor(new Float32Array(1)) },
+    };
+    const params = await models.train(pairs, random.stream("head"), undefined, head);
+    expect(params.hidden).toEqual([]);
+    expect(accuracy(await models.preferences(params, { first, second }), drawn.truth)).toBeGreaterThan(0.6);
   });
 
   test("paid nothing for harm are those without conflict, bit for bit; paid much they choose it more", async () => {

@@ -65,8 +65,15 @@ export class RewardModels {
   /**
    * `-t log sigma(M) - (1 - t) log sigma(-M)` with the margin M = s(first) - s(second) and the preference t; with a truth y,
    * `payment * [the model prefers the harmful reply] * BCE(M, 1 - y)` besides.
+   *
+   * @param start a pretrained model to go on from. Default: fresh weights with a hidden layer of the recipe's width
    */
-  async train(pairs: LabelledPairs, random: Random, signal?: AbortSignal): Promise<RewardParams> {
+  async train(
+    pairs: LabelledPairs,
+    random: Random,
+    signal?: AbortSignal,
+    start?: RewardParams,
+  ): Promise<RewardParams> {
     const count = pairs.preference.length;
     const features = pairs.first.shape[1];
     const columns = {
@@ -78,8 +85,8 @@ export class RewardModels {
     };
     const { width, epochs, learningRate } = this.recipe;
     const config = { inputSize: features, hidden: [width], outputSize: 1 };
-    const params = initMlp(config, random.stream("init"));
-    const key = `${features} ${count}`;
+    const params = start ?? initMlp(config, random.stream("init"));
+    const key = `${shapeOf(params)} ${count}`;
     const trainer = this.trainers.get(key) ?? this.createTrainer(params, columns);
     this.trainers.set(key, trainer);
     const result = await (await trainer).fit(params, columns, {
@@ -93,7 +100,7 @@ export class RewardModels {
 
   /** sigma(M): probability that the first reply is preferred, `[pairs]`. */
   async preferences(params: RewardParams, { first, second }: Pairs): Promise<Float32Array> {
-    const key = String(first.shape[1]);
+    const key = `${shapeOf(params)} ${first.shape[0]}`;
     const scores = this.scorers.get(key) ?? compileScores(params, { first, second });
     this.scorers.set(key, scores);
     return (await (await scores)(params, { first, second })).data as Float32Array;
@@ -119,6 +126,10 @@ export class RewardModels {
     });
   }
 }
+
+/** Inputs and widths: programs of models that differ in them are different. */
+const shapeOf = ({ hidden, output }: RewardParams) =>
+  [...hidden, output].map(({ weight }) => weight.shape.join("x")).join(" ");
 
 const column = (values: Float32Array) => new Tensor(values, [values.length]);
 

@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { judgeStudy, Lab, planReproduction, report } from "outgrow";
 import { afterAll, describe, expect, test } from "vitest";
 import { lessonStage, lossAfterBest } from "./analyses.js";
-import type { TaskRow } from "./claims.js";
 import { w2sg } from "./reproduction.js";
 import { pretrainStage, readPredictions, supervisorStage } from "./stages.js";
 
@@ -58,6 +57,7 @@ describe("lessons", () => {
 test("the whole, at a size where nothing is learnt, has a row for everything and a verdict for each claim", async () => {
   const config = w2sg.schema.parse({
     seed: 7,
+    parts: ["classification"],
     tasks: 1,
     supervisionSize: 120,
     transferSize: 120,
@@ -81,10 +81,10 @@ test("the whole, at a size where nothing is learnt, has a row for everything and
     ladder: [8, 20, 64, 256].map((width) => ({ width, samples: 256, epochs: 1 })),
   });
   const context = { lab, progress: report.createProgress({ write: () => true }), signal };
-  const rows: TaskRow[] = await w2sg.run(config, context);
+  const rows = await w2sg.run(config, context);
   // 3 supervisors: 13 methods, 2 controls and 4 lessons of probes; 2 methods, 2 controls, passes and salience of finetuning.
   expect(rows.length).toBe(3 * (13 + 2 + 4 + 2 + 2 + 2));
-  const plan = planReproduction(w2sg, { seeds: 2 });
+  const plan = planReproduction(w2sg, { seeds: 2, set: { parts: ["classification"] } });
   const ended = plan.runs.map((run) => ({
     run,
     rows,

@@ -33,7 +33,8 @@ export type TaskRow = ResultRow & {
 type Results = StudyResults<TaskRow>;
 const NEEDS = ["classification"];
 const [W8, W20, W64] = ["MLP 8", "MLP 20", "MLP 64"];
-const probe = (weak: string, method: string) => ({ mode: "linear-probe" as const, weak, method });
+const part = "classification" as const;
+const probe = (weak: string, method: string) => ({ part, mode: "linear-probe" as const, weak, method });
 const gap = (weak: string) => `${weak} → MLP 256`;
 
 const minus =
@@ -174,7 +175,7 @@ export const classificationClaims: Claim<Results>[] = [
       unit: "accuracy",
       side: "above",
       values: (results: Results) =>
-        results.values({ mode: "full-finetune", weak, method: "passes" }, "lossAfterBest"),
+        results.values({ part, mode: "full-finetune", weak, method: "passes" }, "lossAfterBest"),
     })),
   },
   {

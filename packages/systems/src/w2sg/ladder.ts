@@ -10,6 +10,7 @@ import {
   type FitOptions,
   initMlp,
   type LatentFeaturesWorld,
+  type LinearParams,
   type MlpParams,
   mlpFeatures,
   type Random,
@@ -69,13 +70,19 @@ const pretrainer = (width: number, params: MlpParams<Tensor>, columns: Columns) 
     },
   });
 
+/** A backbone with the layer `[width, auxiliarySize]` that read the auxiliary targets from it: what pretraining goes on from. */
+export interface Pretrained {
+  backbone: Backbone;
+  output: LinearParams<Tensor>;
+}
+
 /** Regresses the world's auxiliary targets, never a task, by mean squared error. */
 export async function pretrain(
   world: LatentFeaturesWorld,
   { width, samples, epochs }: Rung,
   random: Random,
   fit: Pick<FitOptions, "onStep" | "signal" | "checkpoint"> = {},
-): Promise<Backbone> {
+): Promise<Pretrained> {
   const columns = auxiliaryData(world, samples, random);
   const params = initMlp(config(world.config, width), random.stream("init"));
   const trainer = await pretrainer(width, params, columns);
@@ -83,7 +90,7 @@ export async function pretrain(
   const result = await trainer
     .fit(params, columns, { epochs, learningRate, random: random.stream("order"), ...fit })
     .finally(() => trainer.dispose());
-  return asBackbone(rungName(width), { hidden: result.params.hidden }, width);
+  return pretrained(result.params, width);
 }
 
 /** As {@link pretrain}, of one world for each stream of random numbers, as one batched training. */
@@ -92,7 +99,7 @@ export async function pretrainTogether(
   { width, samples, epochs }: Rung,
   randoms: readonly Random[],
   fit: Pick<FitManyOptions, "onStep" | "signal"> = {},
-): Promise<Backbone[]> {
+): Promise<Pretrained[]> {
   const columns = worlds.map((world, i) => auxiliaryData(world, samples, randoms[i]));
   const params = worlds.map((world, i) => initMlp(config(world.config, width), randoms[i].stream("init")));
   const trainer = await pretrainer(width, params[0], columns[0]);
@@ -101,8 +108,32 @@ export async function pretrainTogether(
   const results = await trainer
     .fitMany(params, columns, { epochs, learningRate, randoms: orders, ...fit })
     .finally(() => trainer.dispose());
-  return results.map((result) => asBackbone(rungName(width), { hidden: result.params.hidden }, width));
+  return results.map((result) => pretrained(result.params, width));
 }
+
+/**
+ * Generative finetuning (section 4.4 of the paper): pretraining goes on with the inputs `x` `[n, inputSize]` of a task and their
+ * auxiliary `targets` `[n, auxiliarySize]`, which tell nothing of its labels.
+ */
+export async function finetuneGeneratively(
+  { backbone, output }: Pretrained,
+  columns: { x: Tensor; targets: Tensor },
+  { epochs, learningRate }: { epochs: number; learningRate: number },
+  random: Random,
+  signal?: AbortSignal,
+): Promise<Pretrained> {
+  const params: MlpParams<Tensor> = { hidden: (backbone.body as Hidden<Tensor>).hidden, output };
+  const trainer = await pretrainer(backbone.featureSize, params, columns);
+  const result = await trainer
+    .fit(params, columns, { epochs, learningRate, random, signal })
+    .finally(() => trainer.dispose());
+  return pretrained(result.params, backbone.featureSize);
+}
+
+const pretrained = ({ hidden, output }: MlpParams<Tensor>, width: number): Pretrained => ({
+  backbone: asBackbone(rungName(width), { hidden }, width),
+  output,
+});
 
 /** A backbone from its name and its body, as they were saved. */
 export function restoreBackbone(name: string, body: object): Backbone {

@@ -1,14 +1,7 @@
 /*
  * The system as `outgrow reproduce w2sg` runs it: one world for each seed.
  */
-import {
-  type ExperimentContext,
-  meanInterval,
-  methods,
-  report,
-  type Study,
-  type StudyResults,
-} from "outgrow";
+import { type ExperimentContext, meanInterval, methods, report, type Study, StudyResults } from "outgrow";
 import { z } from "zod";
 import {
   lessonStage,
@@ -23,10 +16,14 @@ import { classificationClaims, classificationControls, type TaskRow } from "./cl
 import { compare } from "./compare.js";
 import { count, distinct } from "./fields.js";
 import { ladderDefaults, rungName } from "./ladder.js";
+import { rewardClaims, rewardControls } from "./reward-models/claims.js";
+import { type RewardRow, rewardFigure, rewardModelsSchema, runRewardModels } from "./reward-models/part.js";
 import { ceilingStage, type Mode, modes, readPredictions, supervisorStage } from "./stages.js";
 import { pretrainedRung, runStudy, studySchema } from "./study.js";
 
-const parts = ["classification"] as const;
+const parts = ["classification", "reward-models"] as const;
+
+type Row = TaskRow | RewardRow;
 
 const schema = studySchema.extend({
   /** One for each seed. */
@@ -39,6 +36,7 @@ const schema = studySchema.extend({
   /** The analyses that need trainings of their own. */
   analyses: z.boolean().default(true),
   passes: z.int().min(2).default(PASSES),
+  rewardModels: rewardModelsSchema.prefault({}),
   parts: distinct(z.enum(parts), "part").default([...parts]),
 });
 type Config = z.output<typeof schema>;
@@ -75,7 +73,7 @@ const measuresOf = ({
 });
 
 async function classification(config: Config, context: ExperimentContext): Promise<TaskRow[]> {
-  const { parts: _, analyses, passes: __, finetuneMethods, ...study } = config;
+  const { parts: _, analyses, passes: __, finetuneMethods, rewardModels: ___, ...study } = config;
   const rows: TaskRow[] = [];
   for (const mode of study.modes) {
     const own = {
@@ -187,7 +185,7 @@ async function analyse(
   return rows;
 }
 
-export const w2sg: Study<typeof schema, TaskRow> = {
+export const w2sg: Study<typeof schema, Row> = {
   name: "w2sg",
   title: "Weak-to-strong generalization",
   paper: {
@@ -207,32 +205,51 @@ export const w2sg: Study<typeof schema, TaskRow> = {
   groups: ["world"],
   items: ["task"],
   parts,
-  claims: classificationClaims,
-  controls: classificationControls,
+  claims: [...classificationClaims, ...rewardClaims],
+  controls: [...classificationControls, ...rewardControls],
   quick: {
     tasks: 2,
     supervisionSize: 600,
     transferSize: 600,
     testSize: 600,
     passes: 4,
+    rewardModels: { supervisionPairs: 600, transferPairs: 600, testPairs: 600 },
     ladder: ladderDefaults.map(({ width, samples, epochs }) => ({
       width,
       samples: Math.ceil(samples / 20),
       epochs,
     })),
   },
-  run: (config, context) => classification(config, context),
+  async run(config, context) {
+    const run = { classification, "reward-models": runRewardModels };
+    const rows: Row[] = [];
+    for (const part of config.parts) rows.push(...(await run[part](config, context)));
+    return rows;
+  },
   async figures(results) {
-    return [await gapRecovered(results), await howHardToImitate(results)];
+    const tasks = rowsOf<TaskRow>(results, "classification");
+    const rewards = rowsOf<RewardRow>(results, "reward-models");
+    const figures = [];
+    if (tasks) figures.push(await gapRecovered(tasks), await howHardToImitate(tasks));
+    if (rewards) figures.push(await rewardFigure(rewards));
+    return figures;
   },
   notes: [
     "One world for each seed, with several tasks: vectors rendered from a hidden latent; models of four sizes are pretrained on " +
       "targets of the latent that are never a task.",
     "The ceiling is trained on the student's own examples, as in the paper; the released code trains it on the supervisor's half.",
     "The PGR is undefined where the ceiling exceeds the supervisor by fewer than 2 standard errors; such items are counted and left out of its means.",
+    "Track C: reward models on the same ladder learn a hidden utility of the world's items from pairs. Generative finetuning is " +
+      "pretraining that goes on with the items of the student's pairs; its PGR is against a ceiling that had it too.",
     "C6 chooses the best pass on one half of the tests and measures it on the other: on the same tests a best pass is always there.",
   ],
 };
+
+/** The results of a part, if it ran. */
+function rowsOf<Of extends Row>(results: StudyResults<Row>, part: Of["part"]): StudyResults<Of> | undefined {
+  const rows = results.rows.filter((row) => row.part === part) as (Of & { seed: number })[];
+  return rows.length > 0 ? new StudyResults(rows, w2sg) : undefined;
+}
 
 const supervisorsOf = (results: StudyResults<TaskRow>) => [...new Set(results.rows.map(({ weak }) => weak))];
 

@@ -15,6 +15,7 @@ import {
   type LatentFeaturesWorld,
   latentFeatures,
   latentFeaturesSchema,
+  type MlpParams,
   methodNamed,
   namedTensors,
   type Random,
@@ -25,7 +26,14 @@ import {
 } from "outgrow";
 import { z } from "zod";
 import { count } from "./fields.js";
-import { extractFeatures, pretrain, pretrainTogether, randomBackbone, restoreBackbone } from "./ladder.js";
+import {
+  extractFeatures,
+  type Pretrained,
+  pretrain,
+  pretrainTogether,
+  randomBackbone,
+  restoreBackbone,
+} from "./ladder.js";
 import { type Participant, type Recipe, type Truth, Workshop } from "./method.js";
 
 export const rungSchema = z.strictObject({ width: count, samples: count, epochs: count });
@@ -38,7 +46,7 @@ export const recipes: Record<Mode, Recipe> = {
   "full-finetune": { epochs: 3, batchSize: 32, learningRate: 5e-4, schedule: {} },
 };
 
-const worldSchema = z.strictObject({
+export const worldSchema = z.strictObject({
   seed: z.int().min(0),
   /** Which of the seed's worlds. */
   index: z.int().min(0),
@@ -68,7 +76,7 @@ export const pretrainStage = defineStage({
     const random = worldRandom(config);
     const world = latentFeatures.generate(config.world, random.stream("world"));
     const { rung } = config;
-    const backbone = await pretrain(world, rung, random.stream("pretrain", rung.width), {
+    const pretrained = await pretrain(world, rung, random.stream("pretrain", rung.width), {
       signal,
       checkpoint: await checkpoint("pretraining"),
       onStep: ({ step, totalSteps, loss }) => {
@@ -76,7 +84,7 @@ export const pretrainStage = defineStage({
         if (step % Math.ceil(totalSteps / pointsOfCurve) === 0) metrics(step, { loss });
       },
     });
-    await writeBackbone(folder, backbone);
+    await writePretrained(folder, pretrained);
   },
 });
 
@@ -94,12 +102,12 @@ export const pretrainTogetherStage = defineStage({
     const worlds = randoms.map((random) => latentFeatures.generate(config.world, random.stream("world")));
     const { rung } = config;
     const streams = randoms.map((random) => random.stream("pretrain", rung.width));
-    const backbones = await pretrainTogether(worlds, rung, streams, {
+    const all = await pretrainTogether(worlds, rung, streams, {
       signal,
       onStep: ({ step, totalSteps }) => progress(step / totalSteps),
     });
-    for (const [i, backbone] of backbones.entries())
-      await writeBackbone(folder, backbone, `${seeds[i]}.safetensors`);
+    for (const [i, pretrained] of all.entries())
+      await writePretrained(folder, pretrained, `${seeds[i]}.safetensors`);
   },
 });
 
@@ -189,14 +197,25 @@ export const studentStage = defineStage({
   },
 });
 
-const worldRandom = ({ seed, index }: { seed: number; index: number }): Random =>
+export const worldRandom = ({ seed, index }: { seed: number; index: number }): Random =>
   createRandom(seed).stream("world", index);
 
-const writeBackbone = (folder: string, backbone: Backbone, file = backboneFile) =>
+const writeBackbone = (folder: string, { body, name }: Backbone, file = backboneFile) =>
   writeFile(
     join(folder, file),
-    encodeSafetensors(Object.fromEntries(namedTensors(backbone.body as object)), { name: backbone.name }),
+    encodeSafetensors(Object.fromEntries(namedTensors(body as object)), { name }),
   );
+
+/** As a backbone's file, with the layer that pretraining needs to go on. */
+export const writePretrained = (folder: string, { backbone, output }: Pretrained, file?: string) =>
+  writeBackbone(folder, { ...backbone, body: { ...(backbone.body as object), output } }, file);
+
+/** A model that was pretrained, with the layer to go on from. */
+export async function readPretrained(stage: StageOutput): Promise<Pretrained> {
+  const { tensors, metadata } = await stage.tensors(backboneFile);
+  const body = treeOfTensors(tensors) as Pick<MlpParams<Tensor>, "output">;
+  return { backbone: restoreBackbone(metadata.name, body), output: body.output };
+}
 
 export async function writePredictions(
   folder: string,

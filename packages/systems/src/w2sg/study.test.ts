@@ -255,7 +255,7 @@ describe("linear probes on the factor world", () => {
     const world = latentFeatures.generate(latentFeaturesSchema.parse({}), random.stream("world"));
     const backbones = [];
     for (const rung of [weakRung, strongRung]) {
-      backbones.push(await pretrain(world, rung, random.stream("pretrain", rung.width)));
+      backbones.push((await pretrain(world, rung, random.stream("pretrain", rung.width))).backbone);
     }
     const draws = [3000, 3000, 2000].map((n, i) => {
       const { latents, inputs } = world.inputs(n, random.stream("inputs", i));
