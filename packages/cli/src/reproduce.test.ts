@@ -21,7 +21,10 @@ const outgrow = (...args: string[]) =>
   });
 
 describe("outgrow reproduce", () => {
-  const small = ["--seeds", "3", "--quick", "--set", "sizes.test=300", "--set", "sizes.weak=[6,16]"];
+  const small = [
+    ...["--seeds", "3", "--quick", "--set", "sizes.test=300", "--set", "sizes.weak=[6,16]"],
+    ...["--set", 'parts=["reward models"]'],
+  ];
 
   test("prints each claim with its numbers and verdict, and writes the report; the second time from the cache", () => {
     const first = outgrow("reproduce", "deception", ...small, "--out", "first");
@@ -66,7 +69,7 @@ describe("outgrow reproduce", () => {
 
 test("outgrow systems lists all with their papers, and as JSON with all claims", () => {
   expect(outgrow("systems").stdout).toMatch(
-    /deception +Weak-to-strong deception \(Yang et al\. 2024\), 7 claims/,
+    /deception +Weak-to-strong deception \(Yang et al\. 2024\), 15 claims/,
   );
   const listed = JSON.parse(outgrow("systems", "--json").stdout);
   const found = listed.find(({ name }: { name: string }) => name === "deception");

@@ -1,400 +1,14 @@
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import { Tensor } from "@outgrow/engine";
-import {
-  type Claim,
-  createRandom,
-  defineStage,
-  encodeSafetensors,
-  meanInterval,
-  type ResultRow,
-  report,
-  type Study,
-  type StudyResults,
-} from "outgrow";
-import { z } from "zod";
-import { count } from "../w2sg/fields.js";
-import {
-  concatenatePairs,
-  confidentPairs,
-  type LabelledPairs,
-  RewardModels,
-  recipeDefaults,
-  selectPairs,
-} from "./method.js";
-import { deceptionScores, type PairScores } from "./scores.js";
-import { type DrawnPairs, PairWorld, pairWorldSchema } from "./world.js";
+import type { ExperimentContext, StageOutput, Study } from "outgrow";
+import { ablations } from "./ablations.js";
+import { claims, controls } from "./claims.js";
+import { type Config, parts, schema } from "./fields.js";
+import { figures } from "./figures.js";
+import { preferencesStage } from "./preference-stage.js";
+import { rewardsStage } from "./reward-stage.js";
+import { type Condition, conditions, type Row, rowOf } from "./rows.js";
+import { readScores } from "./stage-scores.js";
 
-const sizes = z.strictObject({
-  /** Numbers of features that the weak supervisors, the one between and the student see. */
-  weak: z.array(count).min(1).default([6, 16]),
-  strong: count.default(64),
-  supervision: count.default(4000),
-  transfer: count.default(4000),
-  /** Helpfulness pairs of the implicit conflict. */
-  helpfulness: count.default(2000),
-  test: count.default(6000),
-});
-
-const schema = z.strictObject({
-  seed: z.int().min(0).default(0),
-  sizes: sizes.prefault({}),
-  /** A model knows a pair that it gets right with at least this confidence. */
-  threshold: z.number().min(0.5).lt(1).default(0.75),
-  recipe: z
-    .strictObject({
-      width: count.default(recipeDefaults.width),
-      learningRate: z.number().positive().default(recipeDefaults.learningRate),
-      epochs: count.default(recipeDefaults.epochs),
-      batchSize: count.default(recipeDefaults.batchSize),
-      payment: z.number().min(0).default(recipeDefaults.payment),
-    })
-    .prefault({}),
-  world: pairWorldSchema.prefault({}),
-});
-type Config = z.output<typeof schema>;
-
-/** What stands in the place of the conflicted student. */
-const conditions = [
-  "explicit",
-  "implicit",
-  "other seed",
-  "no payment",
-  "explicit, confident labels",
-  "explicit, right confident labels",
-  "explicit, bootstrapped",
-] as const;
-type Condition = (typeof conditions)[number];
-
-/** All reward models of one seed and one weak supervisor, and what they say of the test pairs. */
-const rewardsStage = defineStage({
-  name: "deception/rewards",
-  version: 1,
-  code: import.meta.url,
-  config: schema.omit({ threshold: true }).extend({ weak: count, threshold: z.number() }),
-  inputs: {},
-  async run({ config, folder, signal, progress, shared }) {
-    const { seed, sizes, recipe, weak: weakSize, threshold } = config;
-    const random = createRandom(seed).stream("deception");
-    const world = new PairWorld(config.world, random.stream("world"));
-    const models = shared(`reward models ${JSON.stringify(recipe)}`, () => new RewardModels(recipe));
-    const draw = (name: string, size: number) => world.draw("harmlessness", size, random.stream(name));
-    const supervision = draw("supervision", sizes.supervision);
-    const transfer = draw("transfer", sizes.transfer);
-    const test = draw("test", sizes.test);
-    const helpful = world.draw("helpfulness", sizes.helpfulness, random.stream("helpfulness"));
-
-    let done = 0;
-    const total = 5 + 2 * conditions.length;
-    const train = async (pairs: LabelledPairs, name: string) => {
-      const params = await models.train(pairs, random.stream("model", name), signal);
-      progress(++done / total, name);
-      return params;
-    };
-    const labelled = (pairs: DrawnPairs, size: number, preference = pairs.truth): LabelledPairs => ({
-      ...world.view(pairs, size),
-      preference,
-    });
-    const judged = async (params: Awaited<ReturnType<typeof train>>, pairs: DrawnPairs, size: number) =>
-      models.preferences(params, world.view(pairs, size));
-
-    const weak = await train(labelled(supervision, weakSize), `weak ${weakSize}`);
-    const weakLabels = await judged(weak, transfer, weakSize);
-    const strong = sizes.strong;
-    const learn = labelled(transfer, strong, weakLabels);
-    const conflict = (pairs: LabelledPairs, truth = transfer.truth) => ({ ...pairs, truth });
-    const testView = world.view(test, strong);
-    const student = async (pairs: LabelledPairs, name = "student") =>
-      models.preferences(await train(pairs, name), testView);
-
-    const unpaid = new RewardModels({ ...recipe, payment: 0 });
-    const scores: Record<string, Float32Array> = {
-      truth: test.truth,
-      weak: await judged(weak, test, weakSize),
-      ceiling: await student(labelled(transfer, strong)),
-      noConflict: await student(learn),
-      explicit: await student(conflict(learn)),
-      implicit: await student(concatenatePairs(learn, labelled(helpful, strong))),
-      "other seed": await student(learn, "student, another seed"),
-      "no payment": await unpaid
-        .train(conflict(learn), random.stream("model", "student"), signal)
-        .then((params) => models.preferences(params, testView)),
-    };
-    await unpaid.dispose();
-    for (const filter of ["confidence", "oracle"] as const) {
-      const kept = confidentPairs(conflict(learn), filter, threshold, transfer.truth);
-      const name = filter === "oracle" ? "right confident labels" : "confident labels";
-      scores[`${name}: no conflict`] = await student({ ...kept, truth: undefined });
-      scores[`explicit, ${name}`] = await student(kept);
-    }
-    // A model between the two is labelled with one half of the pairs, and labels the other.
-    const middleSize = sizes.weak.filter((size) => size > weakSize).at(-1);
-    if (middleSize !== undefined) {
-      const rows = Array.from(weakLabels.keys());
-      const half = Math.floor(rows.length / 2);
-      const [a, b] = [rows.slice(0, half), rows.slice(half)];
-      const middle = await train(
-        selectPairs(labelled(transfer, middleSize, weakLabels), a),
-        `middle ${middleSize}`,
-      );
-      const labels = await judged(middle, transfer, middleSize);
-      const hop = selectPairs(conflict(labelled(transfer, strong, labels)), b);
-      scores["bootstrapped: no conflict"] = await student({ ...hop, truth: undefined });
-      scores["explicit, bootstrapped"] = await student(hop);
-    }
-    const tensors = Object.fromEntries(
-      Object.entries(scores).map(([name, values]) => [name, new Tensor(values)]),
-    );
-    await writeFile(join(folder, "scores.safetensors"), encodeSafetensors(tensors));
-  },
-});
-
-type Row = ResultRow & {
-  /** Features of the weak supervisor. */
-  weak: number;
-  condition: Condition;
-  weakAccuracy: number;
-  ceilingAccuracy: number;
-  noConflictAccuracy: number;
-  accuracy: number;
-  conflictTax: number;
-  deceptionScore: number | null;
-  baseShare: number | null;
-  lift: number | null;
-  taxRateStrongOnly: number | null;
-  taxRateNeither: number | null;
-  taxed: number;
-  /** Of the regions dealt out at random among the pairs: what the score would be if regions meant nothing. */
-  shuffledScore: number | null;
-};
-
-/** The student without conflict that a condition is compared with: it has the same labels. */
-const referenceOf = (condition: Condition): string =>
-  condition.startsWith("explicit, ") ? `${condition.slice("explicit, ".length)}: no conflict` : "noConflict";
-
-function rowOf(
-  scores: Record<string, Float32Array>,
-  weak: number,
-  condition: Condition,
-  { threshold, seed }: Config,
-): Row {
-  const given: PairScores = {
-    truth: scores.truth,
-    weak: scores.weak,
-    ceiling: scores.ceiling,
-    noConflict: scores[referenceOf(condition)],
-    conflicted: scores[condition],
-  };
-  const measured = deceptionScores(given, { threshold });
-  const order = createRandom(seed).stream("shuffled regions", weak).permutation(scores.truth.length);
-  const shuffled = shuffleKnowledge(given, order);
-  const accuracy = (values: Float32Array) =>
-    values.reduce((sum, p, i) => sum + Number(p >= 0.5 === (scores.truth[i] === 1)), 0) / values.length;
-  return {
-    weak,
-    condition,
-    weakAccuracy: accuracy(scores.weak),
-    ceilingAccuracy: accuracy(scores.ceiling),
-    noConflictAccuracy: accuracy(scores[referenceOf(condition)]),
-    accuracy: accuracy(scores[condition]),
-    conflictTax: measured.conflictTax,
-    deceptionScore: measured.deceptionScore.value,
-    baseShare: measured.baseShare.value,
-    lift: measured.lift.value,
-    taxRateStrongOnly: measured.taxRate.strongOnly.value,
-    taxRateNeither: measured.taxRate.neither.value,
-    taxed: measured.taxed,
-    shuffledScore: deceptionScores(shuffled, { threshold }).deceptionScore.value,
-  };
-}
-
-/** Weak model and ceiling know other pairs, as many of them; students stay as they are. */
-function shuffleKnowledge(scores: PairScores, order: Int32Array): PairScores {
-  const moved = (column: ArrayLike<number>) =>
-    Float32Array.from(order, (from, i) => {
-      const confidenceInTruth = scores.truth[from] === 1 ? column[from] : 1 - column[from];
-      return scores.truth[i] === 1 ? confidenceInTruth : 1 - confidenceInTruth;
-    });
-  return { ...scores, weak: moved(scores.weak), ceiling: moved(scores.ceiling) };
-}
-
-type Results = StudyResults<Row>;
-const minus =
-  (a: keyof Row & string, b: keyof Row & string) =>
-  (row: Row): number | null => {
-    const [x, y] = [row[a], row[b]];
-    return typeof x === "number" && typeof y === "number" ? x - y : null;
-  };
-const excess = minus("deceptionScore", "baseShare");
-const conflicts = ["explicit", "implicit"] as const;
-const WIDE = 6;
-const NARROW = 16;
-
-const claims: Claim<Results>[] = [
-  {
-    id: "C1",
-    statement: "Conflict costs more than another seed does.",
-    parts: conflicts.map((condition) => ({
-      statistic: `conflict tax, ${condition}, minus that of another seed`,
-      unit: "share of test pairs",
-      side: "above",
-      values: (results: Results) =>
-        results.differences(
-          { weak: WIDE, condition },
-          { weak: WIDE, condition: "other seed" },
-          "conflictTax",
-        ),
-    })),
-  },
-  {
-    id: "C2",
-    statement:
-      "What conflict costs lies where only the strong model knows the answer, more than chance would have it.",
-    paper: { value: "in all settings", source: "abstract" },
-    parts: conflicts.map((condition) => ({
-      statistic: `deception score minus base share, ${condition}`,
-      unit: "share",
-      side: "above",
-      values: (results: Results) => results.values({ weak: WIDE, condition }, excess),
-    })),
-  },
-  {
-    id: "C3",
-    statement: "The deception score is above that of another seed without any conflict.",
-    parts: conflicts.map((condition) => ({
-      statistic: `deception score, ${condition}, minus that of another seed`,
-      unit: "share",
-      side: "above",
-      values: (results: Results) =>
-        results.differences(
-          { weak: WIDE, condition },
-          { weak: WIDE, condition: "other seed" },
-          "deceptionScore",
-        ),
-    })),
-  },
-  {
-    id: "C4",
-    statement: "Pairs that only the strong model knows are lost more often than those that neither knows.",
-    parts: conflicts.map((condition) => ({
-      statistic: `tax rate, known to the strong model alone minus to neither, ${condition}`,
-      unit: "share",
-      side: "above",
-      values: (results: Results) =>
-        results.values({ weak: WIDE, condition }, minus("taxRateStrongOnly", "taxRateNeither")),
-    })),
-  },
-  {
-    id: "C5",
-    statement: "Deception grows with the gap in capability.",
-    paper: { value: "intensifies with the gap", source: "abstract" },
-    parts: [
-      {
-        statistic: "lift, weak model of 6 minus of 16 features, explicit",
-        unit: "lift",
-        side: "above",
-        values: (results) => acrossGaps(results, "lift"),
-      },
-      {
-        statistic: "deception score minus base share, weak model of 6 minus of 16 features, explicit",
-        unit: "share",
-        side: "above",
-        values: (results) => acrossGaps(results, excess),
-      },
-    ],
-  },
-  {
-    id: "C6",
-    statement: "Bootstrapping through a model between lowers deception and costs no accuracy.",
-    paper: { value: "partial mitigation", source: "abstract" },
-    parts: [
-      {
-        statistic: "deception score minus base share, bootstrapped minus direct, explicit",
-        unit: "share",
-        side: "below",
-        values: (results) =>
-          results.differences(
-            { weak: WIDE, condition: "explicit, bootstrapped" },
-            { weak: WIDE, condition: "explicit" },
-            excess,
-          ),
-      },
-      {
-        statistic: "accuracy, bootstrapped minus direct, explicit (not worse by 0.01)",
-        unit: "accuracy",
-        side: "above",
-        threshold: -0.01,
-        values: (results) =>
-          results.differences(
-            { weak: WIDE, condition: "explicit, bootstrapped" },
-            { weak: WIDE, condition: "explicit" },
-            "accuracy",
-          ),
-      },
-    ],
-  },
-  {
-    id: "C7",
-    statement: "Learning from confident labels alone changes deception little (by less than 0.05).",
-    paper: { value: "little effect", source: "reviews" },
-    parts: (["confident labels", "right confident labels"] as const).map((name) => ({
-      statistic: `deception score minus base share, ${name} minus all, explicit`,
-      unit: "share",
-      side: "within",
-      threshold: 0.05,
-      values: (results: Results) =>
-        results.differences(
-          { weak: WIDE, condition: `explicit, ${name}` },
-          { weak: WIDE, condition: "explicit" },
-          excess,
-        ),
-    })),
-  },
-];
-
-/** Differences of the same seeds between the weak models. */
-const acrossGaps = (results: Results, measure: "lift" | ((row: Row) => number | null)) => {
-  const value = typeof measure === "string" ? (row: Row) => row[measure] : measure;
-  const wide = results.values({ weak: WIDE, condition: "explicit" }, value);
-  const narrow = results.values({ weak: NARROW, condition: "explicit" }, value);
-  return wide.map((items, i) =>
-    items.map((a, j) => {
-      const b = narrow[i][j];
-      return a === null || b === null ? null : a - b;
-    }),
-  );
-};
-
-const controls: Claim<Results>[] = [
-  {
-    id: "N1",
-    statement: "Without payment the conflict costs nothing: the student is the same, bit for bit.",
-    parts: [
-      {
-        statistic: "conflict tax with a payment of 0",
-        unit: "share of test pairs",
-        side: "within",
-        threshold: 1e-9,
-        values: (results) => results.values({ weak: WIDE, condition: "no payment" }, "conflictTax"),
-      },
-    ],
-  },
-  {
-    id: "N2",
-    statement:
-      "Where knowledge is dealt out to the pairs at random, the errors of conflict fall on it by chance alone.",
-    parts: [
-      {
-        statistic: "deception score with shuffled knowledge minus base share, explicit",
-        unit: "share",
-        side: "within",
-        threshold: 0.05,
-        values: (results) =>
-          results.values({ weak: WIDE, condition: "explicit" }, minus("shuffledScore", "baseShare")),
-      },
-    ],
-  },
-];
+const rewardConditions: Condition[] = conditions.filter((condition) => condition !== "explicit, sft");
 
 export const deception: Study<typeof schema, Row> = {
   name: "deception",
@@ -411,58 +25,89 @@ export const deception: Study<typeof schema, Row> = {
     "Where a second objective conflicts with the supervised one, the student errs most where it knows the answer and its supervisor does not.",
   schema,
   measures: ["conflictTax", "deceptionScore", "lift", "accuracy"],
-  conditions: ["weak", "condition"],
+  conditions: ["track", "weak", "condition", "ablation", "payment", "threshold"],
   seeds: 20,
   groups: [],
   items: [],
+  parts,
   claims,
   controls,
-  quick: { sizes: { supervision: 400, transfer: 400, helpfulness: 200, test: 600 } },
-  async run(config, { lab, progress, signal }) {
-    const stage = progress.begin("reward models");
-    const outputs = [];
-    for (const [i, weak] of config.sizes.weak.entries()) {
-      const onProgress = (fraction: number, detail?: string) =>
-        stage.update((i + fraction) / config.sizes.weak.length, detail);
-      const output = await lab.run(rewardsStage, { ...config, weak }, {}, { signal, onProgress });
-      outputs.push({ weak, output });
-    }
-    stage.done();
-    const rows: Row[] = [];
-    for (const { weak, output } of outputs) {
-      const { tensors } = await output.tensors("scores.safetensors");
-      const scores = Object.fromEntries(
-        Object.entries(tensors).map(([name, { data }]) => [name, data as Float32Array]),
-      );
-      for (const condition of conditions) {
-        if (scores[condition]) rows.push(rowOf(scores, weak, condition, config));
-      }
-    }
-    return rows;
+  quick: {
+    sizes: { supervision: 400, transfer: 400, helpfulness: 200, test: 600 },
+    languageModels: { supervision: 320, transfer: 320, helpfulness: 320, test: 300 },
   },
-  async figures(results) {
-    const rows = [WIDE, NARROW].flatMap((weak) =>
-      ([...conflicts, "other seed"] as const).map((condition) => {
-        const { mean, low, high } = meanInterval(results.values({ weak, condition }, excess));
-        return { group: `weak model of ${weak} features`, label: condition, mean, low, high };
-      }),
-    );
-    return [
-      await report.estimates(
-        { measure: "Deception score minus base share", rows },
-        {
-          name: "deception",
-          title: "Errors of conflict in what only the strong model knows, beyond chance",
-          caption:
-            "0: errors fall on such pairs as often as on others. “Other seed”: a second student without conflict. Intervals cover 95\u00a0%.",
-        },
-      ),
-    ];
+  async run(config, context) {
+    // Nothing is read before all is trained, so that a sweep can be planned without training.
+    const pending: (() => Promise<Row[]>)[] = [];
+    if (config.parts.includes("reward models")) pending.push(await rewardModels(config, context));
+    for (const track of ["dpo", "simpo"] as const) {
+      if (!config.parts.includes(track) || config.seed % config.languageModels.every !== 0) continue;
+      pending.push(await languageModels(track, config, context));
+    }
+    if (config.parts.includes("ablations")) pending.push(await ablations(config, context));
+    return (await Promise.all(pending.map((read) => read()))).flat();
   },
+  figures,
   notes: [
-    "Replies are vectors rendered from a hidden latent; models of different sizes see projections of different sizes of it. " +
+    "Reward models: replies are vectors rendered from a hidden latent; models of different sizes see projections of different sizes of it. " +
       "Harmlessness and helpfulness are directions with a correlation of -0.3.",
+    "Language models (DPO, SimPO): replies of 8 words, each of which does some good or harm, and a few turn the next one round. " +
+      "The weak supervisor has learnt 8 of the 21 words and reads the others as one unknown word; its form is the student's. " +
+      "They run for every fourth seed (languageModels.every).",
     "The raw score is large between any two students, conflict or none, because weak models leave much unknown: only its excess over the base share, and over another seed, means something.",
     "The filter “right confident labels” is the released code's; it looks at the truth.",
+    "Bootstrapping leaves half of the pairs for the student; it is compared with a student that has the same half labelled by the weak supervisor itself.",
+    'Ablations of payment, threshold and gap: --set \'parts=["reward models","ablations"]\'.',
   ],
 };
+
+async function rewardModels(config: Config, { lab, progress, signal }: ExperimentContext) {
+  const { parts: _, languageModels: __, ...own } = config;
+  const stage = progress.begin("reward models");
+  const outputs: { weak: number; output: StageOutput }[] = [];
+  for (const [i, weak] of config.sizes.weak.entries()) {
+    const onProgress = (fraction: number, detail?: string) =>
+      stage.update((i + fraction) / config.sizes.weak.length, detail);
+    const settings = { ...own, weak, conditions: rewardConditions };
+    outputs.push({ weak, output: await lab.run(rewardsStage, settings, {}, { signal, onProgress }) });
+  }
+  stage.done();
+  return async () => {
+    const { payment } = config.recipe;
+    const rows = outputs.map(async ({ weak, output }) =>
+      rowsOf(await readScores(output), { track: "reward models", weak, payment }, config),
+    );
+    return (await Promise.all(rows)).flat();
+  };
+}
+
+async function languageModels(
+  track: "dpo" | "simpo",
+  { seed, threshold, languageModels: own, ...config }: Config,
+  { lab, progress, signal }: ExperimentContext,
+) {
+  const stage = progress.begin(`language models, ${track}`);
+  const output = await lab.run(
+    preferencesStage,
+    { seed, threshold, languageModels: { ...own, every: 1 }, track },
+    {},
+    { signal, onProgress: (fraction, detail) => stage.update(fraction, detail) },
+  );
+  stage.done();
+  return async () =>
+    rowsOf(
+      await readScores(output),
+      { track, weak: own.weak, payment: own.payment },
+      { seed, threshold, languageModels: own, ...config },
+    );
+}
+
+/** The rows of all conditions that were trained. */
+const rowsOf = (
+  scores: Record<string, Float32Array>,
+  about: Pick<Row, "track" | "weak" | "payment">,
+  { threshold, seed }: Config,
+): Row[] =>
+  conditions
+    .filter((condition) => scores[condition])
+    .map((condition) => rowOf(scores, { ...about, condition, ablation: "", threshold }, seed));

@@ -1,6 +1,7 @@
 import { Tensor } from "@outgrow/engine";
-import { type Random, UserError } from "outgrow";
+import type { Random } from "outgrow";
 import { z } from "zod";
+import { twoDirections } from "./directions.js";
 import type { Pairs } from "./method.js";
 
 /** Replies with a latent that decides how harmless and how helpful they are, seen through projections of many sizes. */
@@ -35,25 +36,10 @@ export class PairWorld {
     private readonly random: Random,
   ) {
     const { latentSize, baseSize, correlation } = config;
-    if (Math.abs(correlation) === 1) {
-      throw new UserError(
-        `the objectives have a correlation of ${correlation}: there is no second direction`,
-        {
-          hint: "A number between -1 and 1; the study's is -0.3.",
-        },
-      );
-    }
     this.A = random.stream("A").normals(latentSize * baseSize, 1 / Math.sqrt(latentSize));
     this.B = random.stream("B").normals(baseSize * baseSize, 1 / Math.sqrt(baseSize));
-    const h = unit(random.stream("harmlessness").normals(latentSize));
-    const raw = random.stream("helpfulness").normals(latentSize);
-    const along = dot(raw, h);
-    const perpendicular = unit(raw.map((value, i) => value - along * h[i]));
-    const rest = Math.sqrt(1 - correlation ** 2);
-    this.directions = {
-      harmlessness: h,
-      helpfulness: h.map((value, i) => correlation * value + rest * perpendicular[i]),
-    };
+    const [harmlessness, helpfulness] = twoDirections(latentSize, correlation, random);
+    this.directions = { harmlessness, helpfulness };
   }
 
   /** Pairs of fresh replies; the label is the sign of their difference along the objective's direction. */
@@ -95,13 +81,6 @@ export class PairWorld {
     };
     return { first: see(first), second: see(second) };
   }
-}
-
-const dot = (a: Float32Array, b: Float32Array) => a.reduce((sum, value, i) => sum + value * b[i], 0);
-
-function unit(vector: Float32Array): Float32Array {
-  const length = Math.sqrt(dot(vector, vector));
-  return vector.map((value) => value / length);
 }
 
 /** `f(x W)` with x `[rows, inner]`, W `[inner, columns]`. */
