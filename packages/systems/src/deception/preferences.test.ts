@@ -81,11 +81,14 @@ describe.each(tracks)("preference optimisation by %s", (track) => {
     const given = { config: form, params: start, tokenizer: tokenizer as Tokenizer, endTokens: [] };
     const trained = await preferenceTrain(
       given,
-      few.map(({ prompt, first, second }, i) => ({
-        prompt,
-        chosen: preference[i] === 1 ? first : second,
-        rejected: preference[i] === 1 ? second : first,
-      })),
+      few.map(({ prompt, first, second }, i) => {
+        const [chosen, rejected] = preference[i] === 1 ? [first, second] : [second, first];
+        return {
+          prompt: Int32Array.from(prompt),
+          chosen: Int32Array.from(chosen),
+          rejected: Int32Array.from(rejected),
+        };
+      }),
       {
         loss: preferenceDefaults[track].loss,
         epochs: quick.epochs,
