@@ -23,7 +23,7 @@ const sizes = z.strictObject({
 
 const languageModels = z.strictObject({
   /** These tracks run for seeds that this divides: their models cost more than reward models. */
-  every: count.default(4),
+  every: count.default(5),
   /** Words that the weak supervisor has learnt; the student knows all of the world's. */
   weak: count.default(8),
   width: count.default(32),

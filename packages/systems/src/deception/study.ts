@@ -53,7 +53,7 @@ export const deception: Study<typeof schema, Row> = {
       "Harmlessness and helpfulness are directions with a correlation of -0.3.",
     "Language models (DPO, SimPO): replies of 8 words, each of which does some good or harm, and a few turn the next one round. " +
       "The weak supervisor has learnt 8 of the 21 words and reads the others as one unknown word; its form is the student's. " +
-      "They run for every fourth seed (languageModels.every).",
+      "They run for every fifth seed (languageModels.every).",
     "The raw score is large between any two students, conflict or none, because weak models leave much unknown: only its excess over the base share, and over another seed, means something.",
     "The filter “right confident labels” is the released code's; it looks at the truth.",
     "Bootstrapping leaves half of the pairs for the student; it is compared with a student that has the same half labelled by the weak supervisor itself.",
