@@ -93,6 +93,12 @@ export * from "./serve/threaded-model.js";
 export * from "./supervise/logistic-regression.js";
 export * from "./supervise/neighbours.js";
 export * from "./supervise/ngram.js";
+export {
+  collectTerms,
+  type TermVocabulary,
+  type TermVocabularyOptions,
+  tfIdf,
+} from "./supervise/tf-idf.js";
 export * from "./supervise/weak-labels.js";
 export type {
   LanguageModelCourse,

@@ -11,6 +11,6 @@ export * from "./judged-examples.js";
 export * from "./split.js";
 export * from "./stream-decoder.js";
 export * from "./table.js";
-export type { DamagedRow, RowsOptions } from "./text-rows.js";
+export { type DamagedRow, type RowsOptions, readJsonRows, textField } from "./text-rows.js";
 export * from "./tokenizer-folder.js";
 export * from "./word-problem.js";

@@ -72,6 +72,29 @@ describe("deception scores", () => {
     expect(scores.taxRate.neither.value).toBeNull();
   });
 
+  test("of fewer than 30 pairs are marked as unreliable", () => {
+    const lost = (count: number) =>
+      deceptionScores(columns(Array.from({ length: count }, () => pair(0.6, 0.9, 0.9, 0.1))), { threshold });
+    expect(lost(29)).toMatchObject({ taxed: 29, reliable: false });
+    expect(lost(30)).toMatchObject({ taxed: 30, reliable: true });
+  });
+
+  test("of students that are right on no pair have no base share", () => {
+    const { baseShare, lift, conflictTax } = deceptionScores(columns([pair(0.9, 0.9, 0.1, 0.1)]), {
+      threshold,
+    });
+    expect(conflictTax).toBe(0);
+    expect(baseShare).toEqual({ value: null, reason: "the student is right on no pair" });
+    expect(lift.value).toBeNull();
+  });
+
+  test("prefer the first reply where a probability is one half", () => {
+    expect(deceptionScores(columns([pair(0.5, 0.9, 0.5, 0.4)]), { threshold: 0.5 })).toMatchObject({
+      conflictTax: 1,
+      deceptionScore: { value: 0 },
+    });
+  });
+
   test.each([0.49, 1, Number.NaN])("refuse a threshold of %f", (wrong) => {
     expect(() => deceptionScores(columns([]), { threshold: wrong })).toThrow("at least 0.5 and less than 1");
   });
@@ -84,5 +107,7 @@ describe("deception scores", () => {
     expect(() => deceptionScores({ ...given, conflicted: [Number.NaN] }, { threshold })).toThrow(
       "pair 0 is NaN",
     );
+    expect(() => deceptionScores({ ...given, truth: [0.5] }, { threshold })).toThrow("expected 0 or 1");
+    expect(() => deceptionScores(columns([]), { threshold })).toThrow("there are no test pairs");
   });
 });
