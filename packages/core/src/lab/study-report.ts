@@ -40,13 +40,13 @@ export async function studyReport(
       ...(controls.length > 0
         ? [claimTable("Negative controls: settings in which the effect must vanish", controls)]
         : []),
+      ...(failed.length === 0 ? [numberTable([...claims, ...controls])] : []),
     ],
     figures,
     notes: [
       "A claim holds where the 95 % interval of each of its numbers lies wholly on the claimed side, is refuted where one lies " +
         "wholly on the other, and is undecided else. Intervals: standard error of a bootstrap that draws seeds (and worlds) " +
         "first and items inside, times Student's t for their number. No seed is left out.",
-      "Each claim is judged by itself. “Holds for all at once” takes into account that several were judged (Holm 1979).",
       ...study.notes,
     ],
     configuration,
@@ -81,30 +81,45 @@ function claimTable(title: string, claims: readonly ClaimResult[]): ReportTable 
   const hasPaper = claims.some(({ paper }) => paper);
   return {
     title,
+    caption: "“Together”: whether it holds when all of these are judged at once (Holm 1979).",
     columns: [
       { name: "" },
       { name: "claim" },
+      { name: "verdict" },
+      { name: "together" },
+      ...(hasPaper ? [{ name: "in the paper" }] : []),
+    ],
+    rows: claims.map(({ id, statement, verdict, holdsCorrected, paper }) => [
+      id,
+      statement,
+      verdict,
+      holdsCorrected ? "holds" : "",
+      ...(hasPaper ? [paper ? `${paper.value} (${paper.source})` : ""] : []),
+    ]),
+  };
+}
+
+function numberTable(claims: readonly ClaimResult[]): ReportTable {
+  return {
+    title: "The numbers behind the verdicts",
+    columns: [
+      { name: "" },
       { name: "number" },
       { name: "claimed" },
       { name: "found", align: "right" },
       { name: "95 % interval", align: "right" },
-      { name: "values", align: "right" },
-      { name: "verdict" },
-      { name: "for all at once" },
-      ...(hasPaper ? [{ name: "in the paper" }] : []),
+      { name: "defined", align: "right" },
+      { name: "" },
     ],
-    rows: claims.flatMap((claim) =>
-      claim.parts.map((part, i) => [
-        i === 0 ? claim.id : "",
-        i === 0 ? claim.statement : "",
+    rows: claims.flatMap(({ id, parts }) =>
+      parts.map((part, i) => [
+        i === 0 ? id : "",
         `${part.statistic} (${part.unit})`,
         claimed(part),
         part.mean === null ? "undefined" : number(part.mean),
         part.low === null || part.high === null ? null : `[${number(part.low)}, ${number(part.high)}]`,
         `${part.defined} of ${part.total}`,
-        claim.parts.length === 1 || i > 0 ? part.verdict : `${claim.verdict} (this: ${part.verdict})`,
-        i === 0 ? (claim.holdsCorrected ? "holds" : "") : "",
-        ...(hasPaper ? [i === 0 && claim.paper ? `${claim.paper.value} (${claim.paper.source})` : ""] : []),
+        part.verdict,
       ]),
     ),
   };
@@ -126,14 +141,14 @@ function claimFigures(claims: readonly ClaimResult[], controls: readonly ClaimRe
           .filter((part) => part.unit === unit)
           .map((part) => ({
             group: `${id}: ${verdict}`,
-            label: `${part.statistic}, ${claimed(part)}`,
+            label: part.statistic,
             mean: part.mean,
             low: part.low,
             high: part.high,
           })),
       );
       return estimates(
-        { measure: unit, rows },
+        { measure: unit, rows, references: [{ at: 0, label: "" }] },
         {
           name: `claims-${unit.toLowerCase().replaceAll(/[^a-z0-9]+/g, "-")}`,
           title: `Claims and controls: ${unit}`,

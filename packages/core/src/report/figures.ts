@@ -53,7 +53,12 @@ export interface EstimateRow extends Estimate {
 
 /** Means of one measure under several conditions. */
 export function estimates(
-  data: { measure: string; rows: EstimateRow[] },
+  data: {
+    measure: string;
+    rows: EstimateRow[];
+    /** Vertical lines with a meaning, which may be said. */
+    references?: { at: number; label: string }[];
+  },
   text: FigureText = {},
 ): Promise<Figure> {
   const styles = seriesStyles([{ name: data.measure }]);
@@ -65,7 +70,8 @@ export function estimates(
     value: isDefined(row) ? intervalText(row, (value) => String(Number(value.toPrecision(3)))) : undefined,
   }));
   const words = { name: data.measure, title: data.measure, caption: INTERVALS, ...text };
-  return makeFigure(words, (canvas) => forest(canvas, { rows, axis: data.measure }));
+  const { references } = data;
+  return makeFigure(words, (canvas) => forest(canvas, { rows, axis: data.measure, references }));
 }
 
 /** Test accuracy of supervisor, students and ceiling against the strength of the supervisor. */
