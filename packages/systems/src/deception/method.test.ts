@@ -1,7 +1,14 @@
 import { Tensor } from "@outgrow/engine";
 import { createRandom } from "outgrow";
 import { afterAll, describe, expect, test } from "vitest";
-import { confidentPairs, type LabelledPairs, RewardModels, recipeDefaults } from "./method.js";
+import {
+  concatenatePairs,
+  confidentPairs,
+  type LabelledPairs,
+  RewardModels,
+  recipeDefaults,
+  selectPairs,
+} from "./method.js";
 import { PairWorld, pairWorldSchema } from "./world.js";
 
 const random = createRandom("deception/test");
@@ -80,9 +87,27 @@ describe("the filter of confident labels", () => {
 
   test("keeps what is confident; the oracle also asks whether it is right", () => {
     const kept = confidentPairs(labelled, "confidence", 0.75, drawn.truth);
-    expect(kept.preference.length).toBe(400);
-    const oracle = confidentPairs(labelled, "oracle", 0.75, drawn.truth);
-    expect(oracle.preference.every((p) => Math.abs(p - 0.9) < 1e-6)).toBe(true);
+    expect(kept.rows?.length).toBe(400);
+    const { rows } = confidentPairs(labelled, "oracle", 0.75, drawn.truth);
+    expect([...(rows as Int32Array)]).toEqual(
+      Array.from({ length: 200 }, (_, i) => 3 * i + 1).filter((i) => drawn.truth[i] === 1),
+    );
+  });
+
+  test("trains on the kept pairs as if there were no others, and beside those of another objective", async () => {
+    const kept = confidentPairs(labelled, "confidence", 0.75, drawn.truth);
+    const view = world.view(test600, 32);
+    const judged = async (given: LabelledPairs) =>
+      models.preferences(await models.train(given, random.stream("model")), view);
+    const alone = selectPairs(labelled, [...(kept.rows as Int32Array)]);
+    const [a, b] = [await judged(kept), await judged(alone)];
+    a.forEach((p, i) => {
+      expect(p).toBeCloseTo(b[i], 5);
+    });
+    expect([...(concatenatePairs(kept, pairs).rows as Int32Array)]).toEqual([
+      ...(kept.rows as Int32Array),
+      ...Array.from({ length: 600 }, (_, i) => 600 + i),
+    ]);
   });
 
   test("refuses to leave nothing", () => {

@@ -15,6 +15,7 @@ import {
   type Trainer,
   UserError,
 } from "outgrow";
+import { orderOfRows } from "./chosen-rows.js";
 
 /** Pairs of replies as a model sees them. */
 export interface Pairs {
@@ -32,6 +33,8 @@ export interface LabelledPairs extends Pairs {
    * harmful choice that it makes. Absent: no such payment, and the truth is not seen.
    */
   truth?: Float32Array;
+  /** Numbers of the pairs to learn from, where not all are. */
+  rows?: Int32Array;
 }
 
 export interface RewardRecipe {
@@ -83,7 +86,7 @@ export class RewardModels {
       harmful: column(Float32Array.from({ length: count }, (_, i) => 1 - (pairs.truth?.[i] ?? 1))),
       payment: column(new Float32Array(count).fill(pairs.truth ? this.recipe.payment : 0)),
     };
-    const { width, epochs, learningRate } = this.recipe;
+    const { width, epochs, learningRate, batchSize } = this.recipe;
     const config = { inputSize: features, hidden: [width], outputSize: 1 };
     const params = start ?? initMlp(config, random.stream("init"));
     const key = `${shapeOf(params)} ${count}`;
@@ -91,6 +94,8 @@ export class RewardModels {
     this.trainers.set(key, trainer);
     const result = await (await trainer).fit(params, columns, {
       epochs,
+      order:
+        pairs.rows && orderOfRows(pairs.rows, epochs, Math.min(batchSize, count), random.stream("order")),
       learningRate,
       random: random.stream("order"),
       signal,
@@ -173,7 +178,16 @@ export function concatenatePairs(a: LabelledPairs, b: LabelledPairs): LabelledPa
   const preference = new Float32Array(a.preference.length + b.preference.length);
   preference.set(a.preference);
   preference.set(b.preference, a.preference.length);
-  return { first: join(a.first, b.first), second: join(a.second, b.second), preference };
+  const rowsOf = ({ rows, preference: { length } }: LabelledPairs, from: number) =>
+    Array.from(rows ?? Array(length).keys(), (row) => from + row);
+  return {
+    first: join(a.first, b.first),
+    second: join(a.second, b.second),
+    preference,
+    ...((a.rows || b.rows) && {
+      rows: Int32Array.of(...rowsOf(a, 0), ...rowsOf(b, a.preference.length)),
+    }),
+  };
 }
 
 export type Filter = "confidence" | "oracle";
@@ -188,7 +202,7 @@ export function confidentPairs(
   threshold: number,
   truth: ArrayLike<number>,
 ): LabelledPairs {
-  const rows = Array.from(pairs.preference.keys()).filter((i) => {
+  const rows = Int32Array.from(pairs.rows ?? pairs.preference.keys()).filter((i) => {
     const p = pairs.preference[i];
     const isRight = p >= 0.5 === (truth[i] === 1);
     return Math.max(p, 1 - p) >= threshold && (filter === "confidence" || isRight);
@@ -199,5 +213,5 @@ export function confidentPairs(
       exitCode: 1,
     });
   }
-  return selectPairs(pairs, rows);
+  return { ...pairs, rows };
 }

@@ -98,8 +98,8 @@ export const preferencesStage = defineStage({
     const rows = Int32Array.from(confidences.keys()).filter(
       (i) => Math.max(confidences[i], 1 - confidences[i]) >= threshold,
     );
-    // Where the weak model is sure of next to nothing there is nobody to train.
-    if (rows.length >= batchSize) {
+    // Where the weak model is sure of nothing there is nobody to train.
+    if (rows.length > 0) {
       scores["confident labels: no conflict"] = await judged(await train({ ...learn, rows }));
       scores["explicit, confident labels"] = await judged(await train({ ...conflict, rows }));
     }

@@ -23,6 +23,7 @@ import {
   tokenLogProbs,
   UserError,
 } from "outgrow";
+import { orderOfRows } from "./chosen-rows.js";
 import { preferredReplies, type ReplyPair } from "./reply-world.js";
 
 export interface PreferenceRecipe {
@@ -126,7 +127,7 @@ export class PreferenceModels {
       return { total: sums.sum().neg(), weight: tokens.sum() };
     });
     const { finetuningEpochs: epochs, finetuningRate: learningRate, batchSize } = this.recipe;
-    const course = { epochs, order: rows && orderOf(rows, epochs, batchSize, random), learningRate };
+    const course = { epochs, order: rows && orderOfRows(rows, epochs, batchSize, random), learningRate };
     return (await trainer.fit(start, columns, { ...course, schedule, random, signal })).params;
   }
 
@@ -167,7 +168,7 @@ export class PreferenceModels {
         .add(batch.payment.mul(choosesHarmful).mul(price))
         .mean();
     });
-    const course = { epochs, order: rows && orderOf(rows, epochs, batchSize, random), learningRate };
+    const course = { epochs, order: rows && orderOfRows(rows, epochs, batchSize, random), learningRate };
     return (await trainer.fit(reference, columns, { ...course, schedule, random, signal })).params;
   }
 
@@ -267,23 +268,6 @@ export class PreferenceModels {
 
 /** Constant after a linear warm-up over a tenth of the steps, as published. */
 const schedule = { decay: "constant", warmup: 0.1 } as const;
-
-/** The order of a course through some of the pairs: one program serves any number of them. */
-function orderOf(rows: Int32Array, epochs: number, batchSize: number, random: Random): Int32Array {
-  const perEpoch = Math.floor(rows.length / batchSize) * batchSize;
-  if (perEpoch === 0) {
-    throw new UserError(`${rows.length} pairs were chosen, expected at least a batch of ${batchSize}`);
-  }
-  const order = new Int32Array(perEpoch * epochs);
-  for (let epoch = 0; epoch < epochs; epoch++) {
-    const permuted = random.stream("epoch", epoch).permutation(rows.length);
-    order.set(
-      permuted.subarray(0, perEpoch).map((i) => rows[i]),
-      epoch * perEpoch,
-    );
-  }
-  return order;
-}
 
 const bothReplies = (pairs: readonly ReplyPair[]): PromptedAnswer[] =>
   pairs.flatMap(({ prompt, first, second }) => [

@@ -65,10 +65,10 @@ export const rewardsStage = defineStage({
     }
     if (asked.has("other seed")) scores["other seed"] = await student(learn, "student, another seed");
     if (asked.has("no payment")) {
-      const unpaid = new RewardModels({ ...recipe, payment: 0 });
+      const free = { ...recipe, payment: 0 };
+      const unpaid = shared(`reward models ${JSON.stringify(free)}`, () => new RewardModels(free));
       const params = await unpaid.train(conflict(learn), random.stream("model", "student"), signal);
       scores["no payment"] = await models.preferences(params, testView);
-      await unpaid.dispose();
     }
     /** A conflict with other labels than all of the weak model's, and the student without conflict that has the same. */
     const paid = async (name: string, pairs: LabelledPairs) => {
