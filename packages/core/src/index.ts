@@ -59,9 +59,12 @@ export * from "./measure/audit.js";
 export * from "./measure/bootstrap.js";
 export * from "./measure/calibration.js";
 export * from "./measure/claims.js";
+export * from "./measure/class-metrics.js";
 export * from "./measure/confident-learning.js";
+export * from "./measure/generated-text.js";
 export * from "./measure/measured.js";
 export * from "./measure/pgr.js";
+export * from "./measure/rank-correlation.js";
 export * from "./measure/reward-margins.js";
 export * from "./methods/index.js";
 export * from "./models/attention.js";
@@ -158,6 +161,8 @@ export {
 } from "./worlds/preference-principles.js";
 export {
   attributeNames,
+  freeTextWords,
+  harmRelations,
   type ResponseAttributes,
   type ResponsePolicy,
   responsePolicies,

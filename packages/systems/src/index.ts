@@ -4,3 +4,4 @@ export { experiments } from "./experiments.js";
 export * as languageModels from "./language-models/index.js";
 export { studies } from "./studies.js";
 export * as w2sg from "./w2sg/index.js";
+export * as wtsBeyondAccuracy from "./wts-beyond-accuracy/index.js";

@@ -1,3 +1,4 @@
+import type { Random } from "../random.js";
 import { shareCorrect, standardErrorOfDifference, standardErrorOfMean } from "./accuracy.js";
 import { type Measured, sameLength } from "./measured.js";
 
@@ -75,4 +76,45 @@ function difference(a: Measured, b: Measured): Measured {
   if (a.value === null) return a;
   if (b.value === null) return b;
   return { value: a.value - b.value };
+}
+
+/**
+ * The share of the gap between weak supervisor and ceiling, of any metric: signs cancel, so that less may be better. null where the
+ * gap is smaller than `minimumStandardErrors` of it (2), or there is none.
+ */
+export function recoveredShare(
+  { weak, student, ceiling }: Record<"weak" | "student" | "ceiling", number | null>,
+  gapStandardError: number,
+  { minimumStandardErrors = 2 } = {},
+): Measured {
+  if (weak === null || student === null || ceiling === null) {
+    return { value: null, reason: "the metric is not defined for one of the three models" };
+  }
+  const gap = ceiling - weak;
+  if (gap === 0 || Math.abs(gap) < minimumStandardErrors * gapStandardError) {
+    return {
+      value: null,
+      reason: `the gap of ${gap.toFixed(4)} between ceiling and weak supervisor is smaller than ${minimumStandardErrors} standard errors of ${gapStandardError.toFixed(4)}`,
+    };
+  }
+  return { value: (student - weak) / gap };
+}
+
+/**
+ * Standard error of a statistic of examples, by the bootstrap over them (Efron 1979).
+ *
+ * @param statistic of the examples with these numbers; null is left out
+ */
+export function resampledStandardError(
+  count: number,
+  statistic: (rows: Int32Array) => number | null,
+  { random, resamples = 200 }: { random: Random; resamples?: number },
+): number {
+  const values: number[] = [];
+  for (let r = 0; r < resamples; r++) {
+    const value = statistic(Int32Array.from({ length: count }, () => random.integer(count)));
+    if (value !== null) values.push(value);
+  }
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  return Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1));
 }

@@ -33,6 +33,9 @@ const isAction = isIn(actions);
 const isFormal = isIn(formal);
 const isCasual = isIn(casual);
 
+/** The words of free text, by kind. */
+export const freeTextWords = { topics, agents, actions, function: functionWords } as const;
+
 /** Splits a text into its words; marks of the prompts are no words. */
 export const wordsOf = (text: string) => text.split(/\s+/).filter((word) => /^[a-z]+$/.test(word));
 
