@@ -65,6 +65,19 @@ export * from "./measure/generated-text.js";
 export * from "./measure/measured.js";
 export * from "./measure/pgr.js";
 export * from "./measure/rank-correlation.js";
+export {
+  calibrateMatrix,
+  clippedMatrix,
+  type FairnessMatrix,
+  fairnessMatrix,
+  oddsGap,
+  opportunityGap,
+  parityGap,
+} from "./measure/fairness.js";
+export * from "./measure/hidden-group-fairness.js";
+export * from "./measure/measured.js";
+export * from "./measure/pgr.js";
+export { estimateProxyErrors, type ProxyErrorOptions, type ProxyErrors } from "./measure/proxy-errors.js";
 export * from "./measure/reward-margins.js";
 export * from "./methods/index.js";
 export * from "./models/attention.js";
