@@ -1,4 +1,4 @@
-export { ladderDefaults, type Rung } from "./ladder.js";
+export { ladderDefaults, pretraining, type Rung } from "./ladder.js";
 export { type Participant, type Recipe, type Trained, type Truth, Workshop } from "./method.js";
 export {
   fitOwnData,

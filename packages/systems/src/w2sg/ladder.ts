@@ -34,7 +34,7 @@ export const ladderDefaults: readonly Rung[] = [
 ];
 
 /** Card, track A: Adam 3e-3 with a cosine schedule, batches of 128. */
-const pretraining = { learningRate: 3e-3, batchSize: 128 };
+export const pretraining = { learningRate: 3e-3, batchSize: 128 };
 
 export const rungName = (width: number): string => `MLP ${width}`;
 
