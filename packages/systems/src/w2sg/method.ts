@@ -61,6 +61,8 @@ export interface Trained {
 export class Workshop {
   private readonly finetuners = new Map<string, Promise<Finetuner>>();
   private readonly predictors = new Map<string, ReturnType<typeof compileClassifier>>();
+  /** Trainings of one program take turns, whoever asks for them at the same time. */
+  private latest: Promise<unknown> = Promise.resolve();
 
   constructor(
     readonly classes: number,
@@ -138,7 +140,10 @@ export class Workshop {
       createFinetuner({ backbone, classes: this.classes, inputs, loss, batchSize });
     this.finetuners.set(key, created);
     const options: FinetuneOptions = { epochs, learningRate, schedule, random, signal };
-    return (await (await created).fit(backbone, inputs, targets, options)).params;
+    const finetuner = await created;
+    const fitted = this.latest.then(() => finetuner.fit(backbone, inputs, targets, options));
+    this.latest = fitted.catch(() => {});
+    return (await fitted).params;
   }
 
   private async predict(

@@ -29,7 +29,7 @@ import {
   type TaskConfig,
   untrainedStage,
 } from "./stages.js";
-import { runWorldInThread } from "./world-thread.js";
+import { StudyThread } from "./study-thread.js";
 
 /** Those of the paper and its code. Others can be named: `outgrow methods` lists them. */
 const paperMethods = ["naive", "confidence", "confidence-official", "confidence-ramp", "product"] as const;
@@ -90,7 +90,7 @@ export interface StudyOptions {
   signal?: AbortSignal;
   /** See `ExperimentContext`: the ladders of these seeds are pretrained at once. Only with one world at a time. */
   seedsTogether?: readonly number[];
-  /** Worlds that run at the same time, each in a thread of its own. Default 1: all in the calling thread. */
+  /** Threads among which worlds, and at last their tasks, are shared out. Default 1: all in the calling thread. */
   parallel?: number;
 }
 
@@ -108,23 +108,76 @@ export async function runStudy(
   // When one world fails the others stop too: nobody waits for results that will not be shown.
   const failed = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, failed.signal]) : failed.signal;
-  const records: StudentRecord[][] = [];
-  const queue = Array.from({ length: config.worlds }, (_, i) => i);
+  const left = Array.from({ length: config.worlds }, (_, index) => new WorldLeft(index, config.tasks));
+  const records: StudentRecord[][][] = left.map(() => []);
   const worker = async () => {
-    for (let world = queue.shift(); world !== undefined; world = queue.shift()) {
-      const run =
-        parallel === 1
-          ? runWorld(config, world, { progress, signal, lab, seedsTogether: options.seedsTogether })
-          : runWorldInThread({ config, world }, { progress, signal, lab });
-      records[world] = await run.catch((error) => {
-        failed.abort(error);
-        throw error;
-      });
+    const place =
+      parallel === 1
+        ? new StudyWork(config, { progress, signal, lab, seedsTogether: options.seedsTogether })
+        : new StudyThread(config, { progress, signal, lab });
+    try {
+      for (let world = next(left); world; world = next(left, world)) {
+        await world.pretrainedBy(place);
+        const task = world.takeTask();
+        if (task !== undefined) records[world.index][task] = await place.task(world.index, task);
+      }
+    } catch (error) {
+      failed.abort(error);
+      throw error;
+    } finally {
+      await place.close();
     }
   };
-  await Promise.allSettled(Array.from({ length: Math.min(parallel, config.worlds) }, worker));
+  const places = Math.min(parallel, config.worlds * config.tasks);
+  await Promise.allSettled(Array.from({ length: places }, worker));
   signal.throwIfAborted();
-  return records.flat();
+  return records.flat(2);
+}
+
+/** Where worlds are worked on: this thread, or another. */
+export interface StudyPlace {
+  pretrain(world: number): Promise<void>;
+  task(world: number, task: number): Promise<StudentRecord[]>;
+  close(): Promise<void>;
+}
+
+/** What is still to be done of a world. */
+class WorldLeft {
+  private readonly tasks: number[];
+  private pretrained: Promise<void> | undefined;
+
+  constructor(
+    readonly index: number,
+    tasks: number,
+  ) {
+    this.tasks = Array.from({ length: tasks }, (_, task) => task);
+  }
+
+  get tasksLeft(): number {
+    return this.tasks.length;
+  }
+
+  get hasBegun(): boolean {
+    return this.pretrained !== undefined;
+  }
+
+  /** The first that comes pretrains, the others wait. */
+  pretrainedBy(place: StudyPlace): Promise<void> {
+    this.pretrained ??= place.pretrain(this.index);
+    return this.pretrained;
+  }
+
+  takeTask(): number | undefined {
+    return this.tasks.shift();
+  }
+}
+
+/** The same world again, whose data are at hand; else one that nobody has begun; else a share of another's. */
+function next(worlds: readonly WorldLeft[], last?: WorldLeft): WorldLeft | undefined {
+  if (last && last.tasksLeft > 0) return last;
+  const left = worlds.filter(({ tasksLeft }) => tasksLeft > 0);
+  const most = Math.max(...left.map(({ tasksLeft }) => tasksLeft));
+  return left.find(({ hasBegun }) => !hasBegun) ?? left.find(({ tasksLeft }) => tasksLeft === most);
 }
 
 /** The stages of the study with their weights in seconds on one thread, for the progress display. */
@@ -148,55 +201,88 @@ const pretrainWeight = (config: StudyConfig) =>
 const taskWeight = (config: StudyConfig) =>
   (config.ladder.length - 1) * (config.methods.length + 2) * config.modes.length * 1e-4 * config.transferSize;
 
-/** One world with all its tasks. */
-export async function runWorld(
-  config: StudyConfig,
-  index: number,
-  {
-    progress,
-    signal,
-    lab,
-    seedsTogether: seeds,
-  }: Pick<StudyOptions, "progress" | "lab" | "seedsTogether"> & { signal: AbortSignal },
-): Promise<StudentRecord[]> {
-  const { seed, world, supervisionSize, transferSize, testSize } = config;
-  signal.throwIfAborted();
-  const ofWorld = { seed, index, world };
-  const stage = progress.begin(pretrainName(index));
-  const total = pretrainWeight(config);
-  let done = 0;
-  let reused = true;
-  const ladder: Model[] = [];
-  for (const rung of config.ladder) {
-    const share = work(rung) / total;
-    const name = rungName(rung.width);
-    const onProgress = (fraction: number) => stage.update(done + share * fraction, name);
-    const running = { signal, onProgress };
-    const output = await pretrainedRung(lab, { ...ofWorld, rung }, seeds, running);
-    reused &&= output.cached;
-    ladder.push({ name, output });
-    done += share;
-  }
-  const { width } = config.ladder[config.ladder.length - 1];
-  const output = await lab.run(untrainedStage, { ...ofWorld, width }, {}, { signal });
-  const models = { ladder, untrained: { name: `${rungName(width)} random`, output } };
-  stage.done(reused ? "reused" : undefined);
+/** Works on a study in this thread. */
+export class StudyWork implements StudyPlace {
+  private readonly models = new Map<number, Models>();
 
-  const records: StudentRecord[] = [];
-  for (let task = 0; task < config.tasks; task++) {
-    const taskProgress = progress.begin(taskName(index, task));
-    let allReused = true;
-    for (const [i, mode] of config.modes.entries()) {
-      const update = (fraction: number, detail: string) =>
-        taskProgress.update((i + fraction) / config.modes.length, `${mode}: ${detail}`);
-      const ofTask = { ...ofWorld, task, mode, supervisionSize, transferSize, testSize };
-      const results = await runTask(ofTask, config.methods, models, { lab, signal, update });
-      records.push(...results.records.map((record) => ({ world: index, task, mode, ...record })));
-      allReused &&= results.reused;
-    }
-    taskProgress.done(allReused ? "reused" : undefined);
+  constructor(
+    private readonly config: StudyConfig,
+    private readonly options: Pick<StudyOptions, "progress" | "lab" | "seedsTogether"> & {
+      signal: AbortSignal;
+    },
+  ) {}
+
+  async pretrain(world: number): Promise<void> {
+    const { progress, signal } = this.options;
+    signal.throwIfAborted();
+    const stage = progress.begin(pretrainName(world));
+    const { reused } = await this.modelsOf(world, (fraction, detail) => stage.update(fraction, detail));
+    stage.done(reused ? "reused" : undefined);
   }
-  return records;
+
+  /** Of a world that was pretrained, here or in another thread. */
+  async task(world: number, task: number): Promise<StudentRecord[]> {
+    const { modes, supervisionSize, transferSize, testSize, methods } = this.config;
+    const { progress, signal, lab } = this.options;
+    signal.throwIfAborted();
+    const models = await this.modelsOf(world);
+    const stage = progress.begin(taskName(world, task));
+    const records: StudentRecord[] = [];
+    let reused = true;
+    for (const [i, mode] of modes.entries()) {
+      const update = (fraction: number, detail: string) =>
+        stage.update((i + fraction) / modes.length, `${mode}: ${detail}`);
+      const ofTask = { ...this.world(world), task, mode, supervisionSize, transferSize, testSize };
+      const results = await runTask(ofTask, methods, models, { lab, signal, update });
+      records.push(...results.records.map((record) => ({ world, task, mode, ...record })));
+      reused &&= results.reused;
+    }
+    stage.done(reused ? "reused" : undefined);
+    return records;
+  }
+
+  async close(): Promise<void> {}
+
+  private world(index: number) {
+    const { seed, world } = this.config;
+    return { seed, index, world };
+  }
+
+  private async modelsOf(
+    index: number,
+    update: (fraction: number, detail: string) => void = () => {},
+  ): Promise<Models> {
+    const known = this.models.get(index);
+    if (known) return known;
+    const { ladder: rungs } = this.config;
+    const { lab, signal, seedsTogether } = this.options;
+    const world = this.world(index);
+    const total = pretrainWeight(this.config);
+    let done = 0;
+    const ladder: Model[] = [];
+    for (const rung of rungs) {
+      const share = work(rung) / total;
+      const name = rungName(rung.width);
+      const onProgress = (fraction: number) => update(done + share * fraction, name);
+      const output = await pretrainedRung(lab, { ...world, rung }, seedsTogether, { signal, onProgress });
+      ladder.push({ name, output });
+      done += share;
+    }
+    const { width } = rungs[rungs.length - 1];
+    const output = await lab.run(untrainedStage, { ...world, width }, {}, { signal });
+    const reused = ladder.every((model) => model.output.cached);
+    const models = { ladder, untrained: { name: `${rungName(width)} random`, output }, reused };
+    this.models.set(index, models);
+    return models;
+  }
+}
+
+/** The pretrained models of a world, weakest first, and the strongest without pretraining. */
+interface Models {
+  ladder: readonly Model[];
+  untrained: Model;
+  /** Whether all were there already. */
+  reused: boolean;
 }
 
 /** A rung of the ladder, pretrained alone or with those of other seeds. */
@@ -228,7 +314,7 @@ interface TaskResult {
 async function runTask(
   config: TaskConfig,
   methods: readonly string[],
-  { ladder, untrained }: { ladder: readonly Model[]; untrained: Model },
+  { ladder, untrained }: Models,
   {
     lab,
     signal,
@@ -239,42 +325,41 @@ async function runTask(
   const supervisors = ladder.slice(0, -1);
   const trainings = 1 + supervisors.length * (1 + methods.length + controls.length);
   const outputs: StageOutput[] = [];
-  const train = async (detail: string, output: () => Promise<StageOutput>): Promise<StageOutput> => {
+  const train = async (detail: string, running: Promise<StageOutput>): Promise<StageOutput> => {
+    const output = await running;
+    outputs.push(output);
     update(outputs.length / trainings, detail);
-    outputs.push(await output());
-    return outputs[outputs.length - 1];
+    return output;
   };
 
-  const top = await train("ceiling", () =>
-    lab.run(ceilingStage, config, { backbone: strong.output }, { signal }),
-  );
-  const trained: {
-    weak: Model;
-    student: Model;
-    role: string;
-    supervisor: StageOutput;
-    output: StageOutput;
-  }[] = [];
-  for (const weak of supervisors) {
-    const supervisor = await train(`${weak.name} learns from the truth`, () =>
-      lab.run(supervisorStage, config, { backbone: weak.output }, { signal }),
-    );
-    const learn = async (student: Model, method: string, role = method) => {
-      const inputs = { backbone: student.output, supervisor };
-      const output = await train(`${student.name} learns from ${weak.name}, ${role}`, () =>
-        lab.run(studentStage, { ...config, method, weak: weak.name }, inputs, { signal }),
+  // All at once: one trains while what others have learnt is written to the disk.
+  const [top, ...students] = await Promise.all([
+    train("ceiling", lab.run(ceilingStage, config, { backbone: strong.output }, { signal })),
+    ...supervisors.map(async (weak) => {
+      const supervisor = await train(
+        `${weak.name} learns from the truth`,
+        lab.run(supervisorStage, config, { backbone: weak.output }, { signal }),
       );
-      trained.push({ weak, student, role, supervisor, output });
-    };
-    for (const method of methods) await learn(strong, method);
-    await learn(weak, "naive", "self-training");
-    await learn(untrained, "naive", "random init");
-  }
+      const learner = async (student: Model, method: string, role = method) => {
+        const inputs = { backbone: student.output, supervisor };
+        const output = await train(
+          `${student.name} learns from ${weak.name}, ${role}`,
+          lab.run(studentStage, { ...config, method, weak: weak.name }, inputs, { signal }),
+        );
+        return { weak, student, role, supervisor, output };
+      };
+      return Promise.all([
+        ...methods.map((method) => learner(strong, method)),
+        learner(weak, "naive", "self-training"),
+        learner(untrained, "naive", "random init"),
+      ]);
+    }),
+  ]);
 
   // Nothing is read before all is trained, so that a sweep can be planned without training.
   const { test: ceiling, truth } = await readPredictions(top);
   const records: TaskResult["records"] = [];
-  for (const { weak, student, role, supervisor, output } of trained) {
+  for (const { weak, student, role, supervisor, output } of students.flat()) {
     const [labels, predictions] = [await readPredictions(supervisor), await readPredictions(output)];
     const compared = compare(truth as Int32Array, { weak: labels.test, student: predictions.test, ceiling });
     records.push({ weak: weak.name, student: student.name, method: role, ...compared });
