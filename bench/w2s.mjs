@@ -101,10 +101,11 @@ for (const threads of cores === 1 ? [1] : [1, cores]) {
   const peer = await startPeer("w2s.py", [folder], { env });
   if (!peer) break;
   const processes = cores / threads;
-  const pilot = await peer.ask({ worlds: Math.min(cores, worlds), tasks: 1, processes });
-  ways.push({ peer, processes, threads, pilot: pilot.seconds });
+  const { ms } = await peer.ask({ pilot: true });
+  ways.push({ peer, processes, threads, ms });
 }
-const best = [...ways].sort((one, other) => one.pilot - other.pilot)[0];
+/** Processes take their steps at the same time. */
+const best = [...ways].sort((one, other) => one.ms / one.processes - other.ms / other.processes)[0];
 
 let [here, there] = [[], []];
 const times = await inTurns(rounds, {
@@ -190,9 +191,7 @@ if (best) {
       `${apart.length} apart at the level of all together`,
   });
 }
-const waysNote = ways.map(
-  ({ processes, threads, pilot }) => `${processes} process(es) of ${threads} thread(s) ${pilot.toFixed(1)} s`,
-);
+const waysNote = ways.map(({ threads, ms }) => `${ms.toFixed(2)} ms with ${threads} thread(s)`);
 report([
   {
     name: `track A of w2sg, ${worlds} worlds of ${tasks} tasks, all losses`,
@@ -203,7 +202,7 @@ report([
     target: ">= 2",
     note: best
       ? `${cores} threads, empty home; PyTorch ${best.peer.ready.torch} eager, ${best.processes} process(es) of ` +
-        `${best.threads} thread(s), its best (one task of ${Math.min(cores, worlds)} worlds: ${waysNote.join(", ")}); ` +
+        `${best.threads} thread(s), its best (a step of the largest student: ${waysNote.join(", ")}); ` +
         "probes of one size are trained as one batch there"
       : "no PyTorch here",
   },

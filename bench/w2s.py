@@ -2,7 +2,7 @@
 
 The worlds and the directions of the tasks are those that w2s.mjs wrote; examples, initial weights and orders are drawn here.
 Answers one JSON line per request line on stdin: {"worlds": n, "tasks": n, "processes": n} with the seconds it took and the
-accuracies of all models. Processes share out pretrainings, then tasks; each computes with OMP_NUM_THREADS threads.
+accuracies of all models, or {"pilot": true}. Processes share out pretrainings, then tasks; each computes with OMP_NUM_THREADS threads.
 
 Linear probes of one size that learn from the same features are trained as one batch (bmm): that is faster than one after
 another. Models that are finetuned whole are not: at 256 wide it brings nothing.
@@ -210,10 +210,24 @@ def study(worlds, tasks, each):
     return sum(found, [])
 
 
+def pilot():
+    """Milliseconds of a step in which the largest model is finetuned."""
+    seeded(0)
+    width, inputs = widths[-1], spec["world"]["inputSize"]
+    recipe = recipes["full-finetune"]
+    x, targets = torch.randn(20 * recipe["batchSize"], inputs), torch.rand(20 * recipe["batchSize"], 1)
+    started = time.perf_counter()
+    finetune(linear(inputs, width, 2) + linear(width, width, 2), x, torch.cat([1 - targets, targets], -1))
+    return 1000 * (time.perf_counter() - started) / (20 * recipe["epochs"])
+
+
 if __name__ == "__main__":
     print(json.dumps({"ready": True, "torch": torch.__version__, "threads": threads}), flush=True)
     for line in sys.stdin:
         request = json.loads(line)
+        if request.get("pilot"):
+            print(json.dumps({"ms": min(pilot() for _ in range(3))}), flush=True)
+            continue
         started = time.perf_counter()
         if request["processes"] == 1:
             records = study(request["worlds"], request["tasks"], lambda fn, jobs: [fn(*job) for job in jobs])
