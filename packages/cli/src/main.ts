@@ -83,7 +83,7 @@ program
   .option("--seed <N>", "seed of everything", wholeNumber(0))
   .option(
     "--parallel <N>",
-    "worlds that run at the same time, a thread each (default: one for each core)",
+    "threads that share out worlds and tasks (default: one for each core)",
     wholeNumber(1),
   )
   .option("--full", "the published size: 5 worlds with 5 tasks each")

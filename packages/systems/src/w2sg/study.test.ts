@@ -139,6 +139,17 @@ describe("a tiny study", async () => {
     expect(parallel).toEqual(records);
   });
 
+  test("is the same to the bit when threads share out the tasks of one world, which is pretrained once", async () => {
+    const { begun, progress } = recorder();
+    const one = await runStudy({ ...tiny, worlds: 1 }, { progress, parallel: 2 });
+    expect(one).toEqual(records.slice(0, records.length / 2));
+    expect(begun.toSorted()).toEqual(
+      plan({ ...tiny, worlds: 1 })
+        .map(({ name }) => name)
+        .toSorted(),
+    );
+  });
+
   test("is the same to the bit when its stages are there already, and computes none of them", async () => {
     const stages: StageEvent[] = [];
     const lab = emptyLab({ onStage: (event) => stages.push(event) });
@@ -211,7 +222,7 @@ describe("configurations that are refused before any work", () => {
     ["no worlds", { ...tiny, worlds: 0 }, /worlds/],
   ])("%s", async (_, given, message) => expect(await refusal(given)).toMatch(message));
 
-  test.each([0, -1, 1.5, Number.NaN])("%s worlds at the same time", async (parallel) => {
+  test.each([0, -1, 1.5, Number.NaN])("%s threads", async (parallel) => {
     expect(await refusal(tiny, parallel)).toMatch(/whole number from 1 on/);
   });
 

@@ -103,7 +103,7 @@ export async function runStudy(
   for (const name of config.methods) methodNamed(name);
   const { progress, lab, parallel = 1 } = options;
   if (!Number.isSafeInteger(parallel) || parallel < 1) {
-    throw new UserError(`${parallel} worlds at the same time, expected a whole number from 1 on`);
+    throw new UserError(`${parallel} threads, expected a whole number from 1 on`);
   }
   // When one world fails the others stop too: nobody waits for results that will not be shown.
   const failed = new AbortController();
