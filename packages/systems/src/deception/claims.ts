@@ -23,6 +23,12 @@ export const of = (track: Track, condition: string, weak?: number) => ({
   ablation: "" as const,
 });
 
+type Values = ReturnType<Results["values"]>;
+
+/** Few seeds may all be ones for which a track does not run: its claims are then undecided. */
+const ifItRan = (results: Results, track: Track, values: () => Values): Values =>
+  results.rows.some((row) => row.track === track && row.ablation === "") ? values() : [];
+
 interface Subject {
   track: Track;
   weak?: number;
@@ -41,7 +47,7 @@ function conflictClaims({ track, weak, suffix, where }: Subject): Claim<Results>
     more: Pick<Claim<Results>, "paper"> & {
       statistic: (condition: string) => string;
       unit: string;
-      values: (results: Results, condition: string) => ReturnType<Results["values"]>;
+      values: (results: Results, condition: string) => Values;
     },
   ): Claim<Results> => ({
     id: `${id}${suffix}`,
@@ -52,7 +58,7 @@ function conflictClaims({ track, weak, suffix, where }: Subject): Claim<Results>
       statistic: more.statistic(condition),
       unit: more.unit,
       side: "above",
-      values: (results) => more.values(results, condition),
+      values: (results) => ifItRan(results, track, () => more.values(results, condition)),
     })),
   });
   return [
@@ -191,7 +197,8 @@ const vanishing = ({ track, weak, suffix, where }: Subject): Claim<Results>[] =>
         unit: "share of test pairs",
         side: "within",
         threshold: 1e-9,
-        values: (results) => results.values(of(track, "no payment", weak), "conflictTax"),
+        values: (results) =>
+          ifItRan(results, track, () => results.values(of(track, "no payment", weak), "conflictTax")),
       },
     ],
   },
@@ -205,7 +212,8 @@ const vanishing = ({ track, weak, suffix, where }: Subject): Claim<Results>[] =>
         unit: "share",
         side: "within",
         threshold: SHUFFLED[track],
-        values: (results) => results.values(of(track, "explicit", weak), "shuffledExcess"),
+        values: (results) =>
+          ifItRan(results, track, () => results.values(of(track, "explicit", weak), "shuffledExcess")),
       },
     ],
   },
