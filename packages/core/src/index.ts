@@ -154,6 +154,8 @@ export * from "./worlds/arith-chain.js";
 export * from "./worlds/arith-corruption.js";
 export type { ArithmeticStep, Operation } from "./worlds/arith-story.js";
 export * from "./worlds/arith-verifier.js";
+export * from "./worlds/board-puzzles.js";
+export * from "./worlds/chess.js";
 export * from "./worlds/config.js";
 export {
   type AgreementItem,
@@ -165,7 +167,9 @@ export {
   type RetrievalSample,
 } from "./worlds/grammar-corpus.js";
 export * from "./worlds/index.js";
+export * from "./worlds/king-path.js";
 export * from "./worlds/latent-features.js";
+export * from "./worlds/lichess-puzzles.js";
 export {
   antithesis,
   followsPrinciple,

@@ -3,7 +3,9 @@ import { nearest } from "../data/nearest.js";
 import { UserError } from "../errors.js";
 import { createRandom } from "../random.js";
 import { arithChain } from "./arith-chain.js";
+import { chess } from "./chess.js";
 import { grammarCorpus } from "./grammar-corpus.js";
+import { kingPath } from "./king-path.js";
 import { latentFeatures } from "./latent-features.js";
 import { preferenceWorld } from "./preference-world.js";
 import { tableWalk } from "./table-walk.js";
@@ -43,6 +45,8 @@ export const worlds: readonly ListedWorld[] = [
   listed(tableWalk),
   listed(grammarCorpus),
   listed(preferenceWorld),
+  listed(kingPath),
+  listed(chess),
 ];
 
 /** Throws UserError for an unknown name. */

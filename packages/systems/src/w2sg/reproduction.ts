@@ -16,14 +16,16 @@ import { classificationClaims, classificationControls, type TaskRow } from "./cl
 import { compare } from "./compare.js";
 import { count, distinct } from "./fields.js";
 import { ladderDefaults, rungName } from "./ladder.js";
+import { puzzleClaims, puzzleControls } from "./puzzles/claims.js";
+import { type PuzzleRow, puzzleFigure, puzzlesSchema, runPuzzles } from "./puzzles/part.js";
 import { rewardClaims, rewardControls } from "./reward-models/claims.js";
 import { type RewardRow, rewardFigure, rewardModelsSchema, runRewardModels } from "./reward-models/part.js";
 import { ceilingStage, type Mode, modes, readPredictions, supervisorStage } from "./stages.js";
 import { pretrainedRung, runStudy, studySchema } from "./study.js";
 
-const parts = ["classification", "reward-models"] as const;
+const parts = ["classification", "puzzles", "reward-models"] as const;
 
-type Row = TaskRow | RewardRow;
+type Row = TaskRow | PuzzleRow | RewardRow;
 
 const schema = studySchema.extend({
   /** One for each seed. */
@@ -36,6 +38,7 @@ const schema = studySchema.extend({
   /** The analyses that need trainings of their own. */
   analyses: z.boolean().default(true),
   passes: z.int().min(2).default(PASSES),
+  puzzles: puzzlesSchema.prefault({}),
   rewardModels: rewardModelsSchema.prefault({}),
   parts: distinct(z.enum(parts), "part").default([...parts]),
 });
@@ -73,7 +76,15 @@ const measuresOf = ({
 });
 
 async function classification(config: Config, context: ExperimentContext): Promise<TaskRow[]> {
-  const { parts: _, analyses, passes: __, finetuneMethods, rewardModels: ___, ...study } = config;
+  const {
+    parts: _,
+    analyses,
+    passes: __,
+    finetuneMethods,
+    puzzles: ___,
+    rewardModels: ____,
+    ...study
+  } = config;
   const rows: TaskRow[] = [];
   for (const mode of study.modes) {
     const own = {
@@ -205,14 +216,21 @@ export const w2sg: Study<typeof schema, Row> = {
   groups: ["world"],
   items: ["task"],
   parts,
-  claims: [...classificationClaims, ...rewardClaims],
-  controls: [...classificationControls, ...rewardControls],
+  claims: [...classificationClaims, ...puzzleClaims, ...rewardClaims],
+  controls: [...classificationControls, ...rewardControls, ...puzzleControls],
   quick: {
     tasks: 2,
     supervisionSize: 600,
     transferSize: 600,
     testSize: 600,
     passes: 4,
+    puzzles: {
+      ladder: [8, 12, 16].map((width) => ({ width, layers: 1, heads: 2, tokens: 20_000 })),
+      supervisionPuzzles: 100,
+      transferPuzzles: 100,
+      testPuzzles: 200,
+      epochs: 1,
+    },
     rewardModels: { supervisionPairs: 600, transferPairs: 600, testPairs: 600 },
     ladder: ladderDefaults.map(({ width, samples, epochs }) => ({
       width,
@@ -221,16 +239,18 @@ export const w2sg: Study<typeof schema, Row> = {
     })),
   },
   async run(config, context) {
-    const run = { classification, "reward-models": runRewardModels };
+    const run = { classification, puzzles: runPuzzles, "reward-models": runRewardModels };
     const rows: Row[] = [];
     for (const part of config.parts) rows.push(...(await run[part](config, context)));
     return rows;
   },
   async figures(results) {
     const tasks = rowsOf<TaskRow>(results, "classification");
+    const puzzles = rowsOf<PuzzleRow>(results, "puzzles");
     const rewards = rowsOf<RewardRow>(results, "reward-models");
     const figures = [];
     if (tasks) figures.push(await gapRecovered(tasks), await howHardToImitate(tasks));
+    if (puzzles) figures.push(await puzzleFigure(puzzles));
     if (rewards) figures.push(await rewardFigure(rewards));
     return figures;
   },
@@ -239,6 +259,8 @@ export const w2sg: Study<typeof schema, Row> = {
       "targets of the latent that are never a task.",
     "The ceiling is trained on the student's own examples, as in the paper; the released code trains it on the supervisor's half.",
     "The PGR is undefined where the ceiling exceeds the supervisor by fewer than 2 standard errors; such items are counted and left out of its means.",
+    "Track B: a king's way to a target on boards of 5x5 squares, around walls and the squares that a knight attacks, stands for chess " +
+      "(`--set puzzles.board=chess` plays the real one). The loss of pretraining leaves out a document's first board, which is random.",
     "Track C: reward models on the same ladder learn a hidden utility of the world's items from pairs. Generative finetuning is " +
       "pretraining that goes on with the items of the student's pairs; its PGR is against a ceiling that had it too.",
     "C6 chooses the best pass on one half of the tests and measures it on the other: on the same tests a best pass is always there.",
