@@ -26,7 +26,7 @@ function slowLength(from: Uint8Array, side: number, most: number): number | unde
 
 describe("king-path", () => {
   test("legal moves stay on the board, off walls, the knight, and what it attacks", () => {
-    //  k . .        the knight attacks (0,1)? no: from (2,2) it attacks (0,1) and (1,0)
+    // From its corner the knight attacks the squares beside the king.
     const attacked = board("k..", "...", "..n");
     expect(legalKingMoves(attacked, 3)).toEqual([3]); // south-east alone
     expect(legalKingMoves(board("k..", "...", "..."), 3)).toEqual([2, 3, 4]);
@@ -54,7 +54,7 @@ describe("king-path", () => {
         );
         expect(moves).toEqual(right);
       }),
-      { numRuns: 60 },
+      { numRuns: 40 },
     );
   });
 
@@ -66,11 +66,11 @@ describe("king-path", () => {
     const random = createRandom("puzzles");
     const some = kingPath.generate({ moves: [3, 4] }, random.stream("world"));
     const parts = (["supervision", "transfer", "test"] as const).map((split) =>
-      some.puzzles(split, 150, random.stream(split)),
+      some.puzzles(split, 40, random.stream(split)),
     );
     const ids = parts.flat().map(({ id }) => id);
-    expect(new Set(ids).size).toBe(450);
-    for (const { id, prompt, answer, difficulty } of parts.flat().slice(0, 50)) {
+    expect(new Set(ids).size).toBe(120);
+    for (const { id, prompt, answer, difficulty } of parts.flat().slice(0, 30)) {
       const squares = Uint8Array.from(id, Number);
       const { length, moves } = shortestFirstMoves(squares, 5);
       expect(moves.length).toBe(1);
@@ -85,9 +85,9 @@ describe("king-path", () => {
 
   test("games are legal, within 54 predicted tokens of a vocabulary below 40, and show no board of another part first", () => {
     const games = world.games(createRandom("games"));
-    const heldOut = new Set(world.puzzles("test", 1000, createRandom("t")).map(({ id }) => id));
+    const heldOut = new Set(world.puzzles("test", 100, createRandom("t")).map(({ id }) => id));
     expect(world.vocabulary.length).toBeLessThan(40);
-    for (let i = 0; i < 300; i++) {
+    for (let i = 0; i < 60; i++) {
       const ids = games.next().value;
       expect(ids.length - 1).toBe(world.contextLength);
       expect(world.contextLength).toBe(54);

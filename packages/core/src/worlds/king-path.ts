@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { UserError } from "../errors.js";
 import { createRandom, type Random } from "../random.js";
 import type { BoardPuzzle, BoardWorld } from "./board-puzzles.js";
 import { parseConfig } from "./config.js";
@@ -170,20 +171,22 @@ function generate(given: z.input<typeof kingPathSchema>, random: Random): KingPa
   const key = (board: KingBoard) => board.join("");
   const squaresOf = (board: KingBoard) => Array.from(board, squareId);
 
-  const drawPuzzle = (random: Random): BoardPuzzle & { split: WorldSplit } => {
-    for (;;) {
+  const drawPuzzle = (split: WorldSplit, random: Random): BoardPuzzle & { split: WorldSplit } => {
+    for (let attempt = 0; attempt < 200_000; attempt++) {
       const board = draw(random);
+      const id = key(board);
+      if (splitOf(id) !== split) continue;
       const { length, moves } = shortestFirstMoves(board, side);
       if (moves.length !== 1 || length < least || length > most) continue;
-      const id = key(board);
-      return {
-        id,
-        split: splitOf(id),
-        prompt: Int32Array.of(START, ...squaresOf(board), MOVE),
-        answer: Int32Array.of(moveId(moves[0])),
-        difficulty: length,
-      };
+      const prompt = Int32Array.of(START, ...squaresOf(board), MOVE);
+      return { id, split, prompt, answer: Int32Array.of(moveId(moves[0])), difficulty: length };
     }
+    throw new UserError(
+      `world king-path: part ${split} seems to have no puzzle of ${least} to ${most} moves`,
+      {
+        hint: `Ask for fewer moves, or make splits.${split} larger.`,
+      },
+    );
   };
 
   return {
@@ -211,7 +214,8 @@ function generate(given: z.input<typeof kingPathSchema>, random: Random): KingPa
         }
       }
     },
-    puzzles: (split, count, random) => drawDistinct("king-path", split, count, () => drawPuzzle(random)),
+    puzzles: (split, count, random) =>
+      drawDistinct("king-path", split, count, () => drawPuzzle(split, random)),
     text: (ids) => boardText(ids, vocabulary, side),
   };
 }
