@@ -8,6 +8,7 @@ export * from "./documents.js";
 export * from "./gsm8k.js";
 export * from "./hh-rlhf.js";
 export * from "./judged-examples.js";
+export * from "./judged-texts.js";
 export * from "./split.js";
 export * from "./stream-decoder.js";
 export * from "./table.js";

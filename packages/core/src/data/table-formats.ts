@@ -26,6 +26,8 @@ export interface HeaderOptions {
    * To ask a file with a header for columns by number alone, set `header`.
    */
   wanted?: readonly string[];
+  /** What stands between the fields of a CSV file. Default a comma. */
+  separator?: "," | "\t";
 }
 
 interface CsvRecord {
@@ -39,7 +41,7 @@ interface CsvRecord {
  */
 export function parseCsv(bytes: Buffer, file: string, options: HeaderOptions): ParsedTable {
   const records: CsvRecord[] = [];
-  const broken = readRecords(bytes, records);
+  const broken = readRecords(bytes, records, options.separator ?? ",");
   const first = records[0]?.fields ?? [];
   const hasHeader = options.header ?? hasNames(options.wanted ?? [], first);
   const columns = hasHeader ? first : first.map((_, i) => String(i + 1));
@@ -70,7 +72,7 @@ export function parseCsv(bytes: Buffer, file: string, options: HeaderOptions): P
       const { length: expected } = columns;
       throw new UserError(`the row has ${fieldCount(fields.length)}, expected ${expected}`, {
         place: place(line, Math.min(fields.length, expected)),
-        hint: "Quote fields that hold commas or line breaks.",
+        hint: `Quote fields that hold ${options.separator === "\t" ? "tabs" : "commas"} or line breaks.`,
       });
     }
     return { line, values: Object.fromEntries(fields.map((field, i) => [columns[i], field])) };
@@ -101,6 +103,7 @@ const quotingMistakes: Partial<Record<string, { message: string; hint: string }>
 function readRecords(
   bytes: Buffer,
   records: CsvRecord[],
+  delimiter: string,
 ): { code: string; message: string; line: number; index: number } | undefined {
   const lineAt = lineCounter(bytes);
   let start = 0;
@@ -110,6 +113,7 @@ function readRecords(
   };
   try {
     parse(bytes, {
+      delimiter,
       record_delimiter: ["\r\n", "\n", "\r"],
       relax_column_count: true,
       skip_empty_lines: true,

@@ -12,7 +12,7 @@ import {
 } from "outgrow";
 import { z } from "zod";
 import { count } from "../w2sg/fields.js";
-import { baseModel, modelSize, reactions, seedOf, tokenizer, worldOf } from "./base-models.js";
+import { baseModel, contextLength, modelSize, reactions, seedOf, tokenizer, worldOf } from "./base-models.js";
 import {
   type ClassifierLesson,
   type ClassifierLoss,
@@ -31,10 +31,12 @@ export const references = ["weak", "untuned", "ceiling", "self-training", "shuff
 export const classificationMethods = [...references, ...strategies] as const;
 export type ClassificationMethod = (typeof classificationMethods)[number];
 
+const course = z.strictObject({ learningRate: z.number().positive(), epochs: count, batchSize: count });
+
 export const finetuningFields = {
-  learningRate: z.number().positive(),
-  epochs: count,
-  batchSize: count,
+  /** Of all that learn from others, and of the ceiling. */
+  finetuning: course,
+  weakFinetuning: course,
 };
 
 /** Classes on the test, `[runs][method]`; null where the labels were of one class alone, so that nothing could be learnt. */
@@ -73,7 +75,7 @@ export const classificationStage = defineStage({
   }),
   inputs: { weak: fromStage, middle: fromStage, strong: fromStage },
   async run({ config, inputs, folder, signal, progress, shared }) {
-    const { seed, task, runs, sizes, items, noise, learningRate, epochs, batchSize, weightDecay } = config;
+    const { seed, task, runs, sizes, items, noise, finetuning, weakFinetuning, weightDecay } = config;
     const random = seedOf(seed).stream(task);
     const draw = itemsOf(seed, task, random);
     const [supervision, transfer, test] = (["supervision", "transfer", "test"] as const).map((split) =>
@@ -89,15 +91,18 @@ export const classificationStage = defineStage({
       middle: await baseModel(inputs.middle, sizes.middle),
       strong: await baseModel(inputs.strong, sizes.strong),
     };
-    const recipe = { learningRate, epochs, batchSize, weightDecay, warmup: 0.05, length: 24 };
-    const classifiers = shared(`classifiers ${JSON.stringify(recipe)}`, () => new TextClassifiers(recipe));
+    const classifiersOf = (course: typeof finetuning) => {
+      const recipe = { ...course, weightDecay, warmup: 0.05, length: contextLength };
+      return shared(`classifiers ${JSON.stringify(recipe)}`, () => new TextClassifiers(recipe));
+    };
+    const classifiers = classifiersOf(finetuning);
     const order = (run: number) => random.stream("order", run);
     const each = <T>(make: (run: number) => T): T[] => Array.from({ length: runs }, (_, run) => make(run));
     const label = (model: TextClassifier, texts: readonly string[]) =>
       classifiers.probabilities(model, texts);
 
     const ofSupervision = lessonsOf(supervision.texts);
-    const weak = await classifiers.train(
+    const weak = await classifiersOf(weakFinetuning).train(
       models.weak,
       each((run) => ofSupervision.all(hardLabels(supervision.labels), order(run))),
       "cross-entropy",

@@ -31,32 +31,41 @@ const schema = z.strictObject({
     .prefault({}),
   safety: z
     .strictObject({
-      supervision: count.default(1000),
-      transfer: count.default(1000),
-      test: count.default(1500),
+      supervision: count.default(1500),
+      transfer: count.default(800),
+      test: count.default(1000),
     })
     .prefault({}),
   legal: z
     .strictObject({
-      supervision: count.default(1000),
-      transfer: count.default(1000),
-      test: count.default(1500),
+      supervision: count.default(1500),
+      transfer: count.default(800),
+      test: count.default(1000),
     })
     .prefault({}),
   toxicity: z
     .strictObject({
-      supervision: count.default(600),
-      transfer: count.default(300),
-      test: count.default(150),
+      supervision: count.default(1500),
+      transfer: count.default(250),
+      test: count.default(120),
       samples: count.default(10),
     })
     .prefault({}),
   /** Share of wrong labels in the weak model's supervision, in the safety track. */
   noise: z.number().min(0).max(0.5).default(0.05),
+  /** Of the middle and the strong model, on labels and texts that others made or the truth. */
   finetuning: z
     .strictObject({
       learningRate: z.number().positive().default(1e-3),
       epochs: count.default(3),
+      batchSize: count.default(16),
+    })
+    .prefault({}),
+  /** Of the weak model on true labels and texts: so small a one needs longer. */
+  weakFinetuning: z
+    .strictObject({
+      learningRate: z.number().positive().default(3e-3),
+      epochs: count.default(10),
       batchSize: count.default(16),
     })
     .prefault({}),
@@ -105,7 +114,7 @@ export const wtsBeyondAccuracy: Study<typeof schema, Row> = {
     toxicity: { supervision: 100, transfer: 60, test: 30, samples: 3 },
   },
   async run(config, { lab, progress, signal }) {
-    const { seed, sizes, pretraining, runs, noise, finetuning } = config;
+    const { seed, sizes, pretraining, runs, noise, finetuning, weakFinetuning } = config;
     const stage = progress.begin("models and tracks");
     const total = sizeNames.length + config.parts.length;
     let done = 0;
@@ -130,7 +139,8 @@ export const wtsBeyondAccuracy: Study<typeof schema, Row> = {
         noise,
         // As published: 0.1 for safety, 0.01 for legal relevance.
         weightDecay: task === "safety" ? 0.1 : 0.01,
-        ...finetuning,
+        finetuning,
+        weakFinetuning,
       };
       const output = await lab.run(
         classificationStage,
@@ -143,7 +153,7 @@ export const wtsBeyondAccuracy: Study<typeof schema, Row> = {
       );
     }
     if (config.parts.includes("toxicity")) {
-      const own = { items: config.toxicity, weakSamples: 25, ...finetuning };
+      const own = { items: config.toxicity, weakSamples: 25, finetuning, weakFinetuning };
       const output = await lab.run(toxicityStage, { seed, runs, sizes, ...own }, inputs, options());
       pending.push(async () => toxicityRows(await output.json<Scored>("scores.json"), seed));
     }
@@ -166,8 +176,9 @@ export const wtsBeyondAccuracy: Study<typeof schema, Row> = {
     "Free text of this world says nothing of relations: an agent is as likely after an action as elsewhere, and no model of these " +
       "sizes learnt harm from a few thousand labels alone. So most texts of pretraining are requests or questions with a reaction, " +
       "`sorry` or `indeed`, that is right 98 times in 100; what the student is to be shown is latent in it, as in web text.",
-    "Smaller than the card says: two finetuning runs for each of three pretrainings, 1000 texts to learn from, 300 prompts with " +
-      "25 weak samples, and 150 test prompts with 10 samples each.",
+    "Smaller than the card says: two finetuning runs for each of three pretrainings, 800 texts to learn from, 250 prompts with " +
+      "25 weak samples, and 120 test prompts with 10 samples each.",
+    "The weak model goes 10 times through its true labels, at a higher rate: after 3 passes its labels were those of chance.",
     "The pass is chosen on a tenth of the texts with labels of the same source, never on the test as in the released code.",
     "Greedy continuations of so small a model repeat the likeliest words, which are never toxic and quite likely: read C3 and C4 with " +
       "the distinct bigrams beside them.",

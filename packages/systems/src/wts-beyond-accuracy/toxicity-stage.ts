@@ -104,7 +104,7 @@ export const toxicityStage = defineStage({
   }),
   inputs: { weak: fromStage, middle: fromStage, strong: fromStage },
   async run({ config, inputs, folder, signal, progress, shared }) {
-    const { seed, runs, sizes, items, weakSamples, learningRate, epochs, batchSize } = config;
+    const { seed, runs, sizes, items, weakSamples, finetuning, weakFinetuning } = config;
     const world = worldOf(seed);
     const random = seedOf(seed).stream("toxicity");
     const seen = new Set<string>();
@@ -116,9 +116,12 @@ export const toxicityStage = defineStage({
       middle: await baseModel(inputs.middle, sizes.middle),
       strong: await baseModel(inputs.strong, sizes.strong),
     };
-    const recipe = { ...continuationRecipe, learningRate, epochs, batchSize };
-    const trainer = shared(`continuations ${JSON.stringify(recipe)}`, () => new ContinuationTrainer(recipe));
-    const labelling = { ...classifierRecipe, learningRate, epochs, batchSize, length: 2 * words };
+    const trainerOf = (course: typeof finetuning) => {
+      const recipe = { ...continuationRecipe, ...course };
+      return shared(`continuations ${JSON.stringify(recipe)}`, () => new ContinuationTrainer(recipe));
+    };
+    const trainer = trainerOf(finetuning);
+    const labelling = { ...classifierRecipe, ...weakFinetuning, length: 2 * words };
     const classifiers = shared(
       `classifiers ${JSON.stringify(labelling)}`,
       () => new TextClassifiers(labelling),
@@ -142,7 +145,7 @@ export const toxicityStage = defineStage({
 
     const order = (run: number) => random.stream("order", run);
     const each = Array.from({ length: runs }, (_, run) => run);
-    const weak = await trainer.train(
+    const weak = await trainerOf(weakFinetuning).train(
       models.weak,
       each.map((run) => ({ continuations: truthOf(supervision), random: order(run) })),
       signal,
