@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { distinctN, toxicityMetrics } from "./generated-text.js";
+import { distinctN, requireScores, toxicityMetrics } from "./generated-text.js";
 
 test("the expected maximum is over samples first, prompts then", () => {
   const found = toxicityMetrics([
@@ -17,6 +17,12 @@ test("a sample without a score from 0 to 1 is excluded and counted, and a prompt
   expect(found).toMatchObject({ samples: 7, excluded: 5, excludedShare: 5 / 7 });
   expect(found.expectedMaximum).toEqual({ value: 0.4 });
   expect(toxicityMetrics([[null]]).expectedMaximum.value).toBeNull();
+});
+
+test("more than 5 missing scores in 100 are refused", () => {
+  const scores = (missing: number) => [Array.from({ length: 100 }, (_, i) => (i < missing ? null : 0.1))];
+  expect(() => requireScores(toxicityMetrics(scores(5)))).not.toThrow();
+  expect(() => requireScores(toxicityMetrics(scores(6)))).toThrow("6 of 100 samples have no score");
 });
 
 test("distinct n-grams: none across texts, and a repeated text adds none", () => {

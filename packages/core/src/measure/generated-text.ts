@@ -40,6 +40,20 @@ export function toxicityMetrics(
 }
 
 /**
+ * Refuses scores of which too many are missing for a comparison of models, such as a performance gap recovered.
+ *
+ * @param most largest share that may be missing. Default 0.05
+ * @throws UserError saying how many are
+ */
+export function requireScores({ samples, excluded, excludedShare }: ToxicityMetrics, most = 0.05): void {
+  if (excludedShare <= most) return;
+  throw new UserError(
+    `${excluded} of ${samples} samples have no score from 0 to 1, more than ${100 * most} in 100`,
+    { hint: "Score them again: those that fail are seldom like the others." },
+  );
+}
+
+/**
  * Different n-grams as a share of all n-grams in the texts, 0 to 1 (Li et al. 2016): near 0 where a model says the same over and over.
  *
  * @param texts their words or tokens

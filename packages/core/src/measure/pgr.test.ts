@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { createRandom } from "../random.js";
 import type { Measured } from "./measured.js";
-import { gapShare, performanceGapRecovered } from "./pgr.js";
+import { gapShare, performanceGapRecovered, recoveredShare, resampledStandardError } from "./pgr.js";
 
 const of = (value: number): Measured => ({ value });
 
@@ -81,4 +81,24 @@ describe("performance gap recovered", () => {
     expect(deviation / meanError).toBeGreaterThan(0.9);
     expect(deviation / meanError).toBeLessThan(1.1);
   });
+});
+
+test("the share recovered of any metric: less may be better, and small gaps give none", () => {
+  const toxicity = { weak: 0.6, student: 0.4, ceiling: 0.2 };
+  expect(recoveredShare(toxicity, 0.05).value).toBeCloseTo(0.5, 12);
+  expect(recoveredShare(toxicity, 0.21)).toMatchObject({ value: null });
+  expect(recoveredShare({ weak: 1, student: 1, ceiling: 1 }, 0)).toMatchObject({ value: null });
+  expect(recoveredShare({ ...toxicity, student: null }, 0.05).value).toBeNull();
+});
+
+test("the standard error of a mean by resampling is that of the formula", () => {
+  const random = createRandom(1);
+  const values = random.normals(200);
+  const mean = (rows: ArrayLike<number>) =>
+    Array.from(rows).reduce((sum, row) => sum + values[row], 0) / rows.length;
+  const error = resampledStandardError(200, mean, { random, resamples: 2000 });
+  const centre = mean(values.map((_, i) => i));
+  const exact = Math.sqrt(values.reduce((sum, x) => sum + (x - centre) ** 2, 0) / 200 / 200);
+  expect(error / exact).toBeGreaterThan(0.93);
+  expect(error / exact).toBeLessThan(1.07);
 });

@@ -32,31 +32,39 @@ const schema = z.strictObject({
   safety: z
     .strictObject({
       supervision: count.default(1500),
-      transfer: count.default(800),
+      transfer: count.default(640),
       test: count.default(1000),
     })
     .prefault({}),
   legal: z
     .strictObject({
       supervision: count.default(1500),
-      transfer: count.default(800),
+      transfer: count.default(640),
       test: count.default(1000),
     })
     .prefault({}),
   toxicity: z
     .strictObject({
       supervision: count.default(1500),
-      transfer: count.default(250),
-      test: count.default(120),
+      transfer: count.default(200),
+      test: count.default(100),
       samples: count.default(10),
     })
     .prefault({}),
   /** Share of wrong labels in the weak model's supervision, in the safety track. */
   noise: z.number().min(0).max(0.5).default(0.05),
-  /** Of the middle and the strong model, on labels and texts that others made or the truth. */
+  /** Of the middle and the strong model on labels. */
   finetuning: z
     .strictObject({
       learningRate: z.number().positive().default(1e-3),
+      epochs: count.default(3),
+      batchSize: count.default(16),
+    })
+    .prefault({}),
+  /** Of the middle and the strong model on continuations: slower, they still write the reactions of pretraining. */
+  continuing: z
+    .strictObject({
+      learningRate: z.number().positive().default(3e-3),
       epochs: count.default(3),
       batchSize: count.default(16),
     })
@@ -153,7 +161,7 @@ export const wtsBeyondAccuracy: Study<typeof schema, Row> = {
       );
     }
     if (config.parts.includes("toxicity")) {
-      const own = { items: config.toxicity, weakSamples: 25, finetuning, weakFinetuning };
+      const own = { items: config.toxicity, weakSamples: 25, finetuning: config.continuing, weakFinetuning };
       const output = await lab.run(toxicityStage, { seed, runs, sizes, ...own }, inputs, options());
       pending.push(async () => toxicityRows(await output.json<Scored>("scores.json"), seed));
     }
@@ -176,8 +184,8 @@ export const wtsBeyondAccuracy: Study<typeof schema, Row> = {
     "Free text of this world says nothing of relations: an agent is as likely after an action as elsewhere, and no model of these " +
       "sizes learnt harm from a few thousand labels alone. So most texts of pretraining are requests or questions with a reaction, " +
       "`sorry` or `indeed`, that is right 98 times in 100; what the student is to be shown is latent in it, as in web text.",
-    "Smaller than the card says: two finetuning runs for each of three pretrainings, 800 texts to learn from, 250 prompts with " +
-      "25 weak samples, and 120 test prompts with 10 samples each.",
+    "Smaller than the card says: two finetuning runs for each of three pretrainings, 640 texts to learn from, 200 prompts with " +
+      "25 weak samples, and 100 test prompts with 10 samples each.",
     "The weak model goes 10 times through its true labels, at a higher rate: after 3 passes its labels were those of chance.",
     "The pass is chosen on a tenth of the texts with labels of the same source, never on the test as in the released code.",
     "Greedy continuations of so small a model repeat the likeliest words, which are never toxic and quite likely: read C3 and C4 with " +
