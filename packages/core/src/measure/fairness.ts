@@ -102,7 +102,9 @@ export function calibrateMatrix(
   for (let k = 0; k < classes; k++) {
     const inverted = inverse(transitions[k % transitions.length], groups);
     if (!inverted) {
-      throw new UserError("the proxies' error matrix cannot be inverted: they say nothing of the group", { exitCode: 1 });
+      throw new UserError("the proxies' error matrix cannot be inverted: they say nothing of the group", {
+        exitCode: 1,
+      });
     }
     for (let a = 0; a < groups; a++) {
       let sum = 0;

@@ -108,7 +108,8 @@ export function hiddenGroupFairness(data: HiddenGroupData, options: HiddenGroupO
   const problem = uninformative(errors, groups);
   if (problem) warnings.push(`The proxies are uninformative: ${problem}.`);
   errors.prior.forEach((share, a) => {
-    if (share < 0.01) warnings.push(`Group ${a} is estimated at ${(100 * share).toFixed(2)} % of the rows: too few to tell.`);
+    if (share < 0.01)
+      warnings.push(`Group ${a} is estimated at ${(100 * share).toFixed(2)} % of the rows: too few to tell.`);
   });
 
   const fallbacks: string[] = [];
@@ -153,7 +154,9 @@ export function hiddenGroupFairness(data: HiddenGroupData, options: HiddenGroupO
   if (!inverse(errors.transition, groups)) return results;
 
   const all = Array.from({ length: classes }, (_, k) => cell(k));
-  const inside = truth && Array.from({ length: classes }, (_, y) => Array.from({ length: classes }, (__, k) => cell(k, y)));
+  const inside =
+    truth &&
+    Array.from({ length: classes }, (_, y) => Array.from({ length: classes }, (__, k) => cell(k, y)));
   const calibrated = (isLocal: boolean) =>
     measure((rows, y) => {
       const joint = jointFrequencies(predicted, proxies, rows, groups, classes);
@@ -162,7 +165,10 @@ export function hiddenGroupFairness(data: HiddenGroupData, options: HiddenGroupO
       const prior = y === undefined ? errors.prior : priorInside(joint, cells, errors, groups, classes);
       return calibrateMatrix(joint, transitions, prior);
     });
-  for (const [name, isLocal] of [["global", false], ["local", true]] as const) {
+  for (const [name, isLocal] of [
+    ["global", false],
+    ["local", true],
+  ] as const) {
     const found = calibrated(isLocal);
     results.gaps[name] = gapsOf(found);
     results.matrices[name] = found.matrix;
@@ -206,7 +212,9 @@ export function parityPenalty(
 ): Float64Array {
   const rows = proxies[0].length;
   const cells = rows * proxies.length;
-  const shares = [0, 1].map((b) => proxies.reduce((n, proxy) => n + proxy.filter((z) => z === b).length, 0) / cells);
+  const shares = [0, 1].map(
+    (b) => proxies.reduce((n, proxy) => n + proxy.filter((z) => z === b).length, 0) / cells,
+  );
   const inverted = errors && inverse(errors.transition, 2);
   // By the value of a proxy: what it adds to the rate of group 0 less that of group 1.
   const share = [0, 1].map((b) => {
@@ -214,7 +222,9 @@ export function parityPenalty(
       errors && inverted ? inverted[b * 2 + a] / errors.prior[a] : Number(a === b) / shares[a];
     return (of(0) - of(1)) / cells;
   });
-  return Float64Array.from({ length: rows }, (_, i) => proxies.reduce((sum, proxy) => sum + share[proxy[i]], 0));
+  return Float64Array.from({ length: rows }, (_, i) =>
+    proxies.reduce((sum, proxy) => sum + share[proxy[i]], 0),
+  );
 }
 
 function gapsOf({ matrix, byTruth }: { matrix: FairnessMatrix; byTruth?: FairnessMatrix[] }): Gaps {
@@ -286,7 +296,8 @@ function softMatrix(
 /** Why error rates cannot be inverted, or undefined. */
 function uninformative({ transition }: ProxyErrors, groups: number): string | undefined {
   const condition = conditionNumber(transition, groups);
-  if (condition > ILL_CONDITIONED) return `the condition number of their error matrix is ${condition.toFixed(0)}`;
+  if (condition > ILL_CONDITIONED)
+    return `the condition number of their error matrix is ${condition.toFixed(0)}`;
   for (let a = 0; a < groups; a++) {
     const right = transition[a * groups + a];
     if (right <= 1 / groups) return `group ${a} is recognised in ${(100 * right).toFixed(0)} % of its rows`;
@@ -296,7 +307,9 @@ function uninformative({ transition }: ProxyErrors, groups: number): string | un
 
 function groupColumns(columns: readonly ArrayLike<number>[], warnings: string[]): Int32Array[] {
   const proxies = columns.map((column, i) => integers(`proxy ${i + 1}`, column));
-  const least = Math.min(...proxies.map((proxy) => proxy.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY)));
+  const least = Math.min(
+    ...proxies.map((proxy) => proxy.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY)),
+  );
   if (least !== 1) return proxies;
   warnings.push("The proxies' groups are counted from 1; here they are counted from 0.");
   return proxies.map((proxy) => proxy.map((value) => value - 1));
@@ -311,7 +324,9 @@ function integers(name: string, values: ArrayLike<number>): Int32Array {
 
 function requireObserved(proxies: readonly Int32Array[], groups: number): void {
   if (highest(proxies) >= groups) {
-    throw new UserError(`a proxy names group ${highest(proxies)}, but there are ${groups} groups (0 to ${groups - 1})`);
+    throw new UserError(
+      `a proxy names group ${highest(proxies)}, but there are ${groups} groups (0 to ${groups - 1})`,
+    );
   }
   for (let a = 0; a < groups; a++) {
     if (proxies.some((proxy) => proxy.includes(a))) continue;
@@ -324,9 +339,11 @@ function requireObserved(proxies: readonly Int32Array[], groups: number): void {
 const highest = (columns: readonly Int32Array[]): number =>
   columns.reduce((top, column) => column.reduce((a, b) => Math.max(a, b), top), 0);
 
-const pick = (column: Int32Array, rows: Int32Array): Int32Array => Int32Array.from(rows, (row) => column[row]);
+const pick = (column: Int32Array, rows: Int32Array): Int32Array =>
+  Int32Array.from(rows, (row) => column[row]);
 
-const pickAll = (column: Int32Array, rows: Int32Array | undefined): Int32Array => (rows ? pick(column, rows) : column);
+const pickAll = (column: Int32Array, rows: Int32Array | undefined): Int32Array =>
+  rows ? pick(column, rows) : column;
 
 function rowsWhere(column: Int32Array, value: number, other?: Int32Array, otherValue?: number): Int32Array {
   const rows: number[] = [];

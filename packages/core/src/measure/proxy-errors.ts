@@ -57,7 +57,9 @@ export function requireThree(proxies: readonly Int32Array[]): void {
     });
   }
   proxies.forEach((a, i) => {
-    const same = proxies.findIndex((b, j) => j > i && a.length > 0 && a.every((value, row) => value === b[row]));
+    const same = proxies.findIndex(
+      (b, j) => j > i && a.length > 0 && a.every((value, row) => value === b[row]),
+    );
     if (same < 0) return;
     throw new UserError(`proxies ${i + 1} and ${same + 1} agree on all ${a.length} rows`, {
       hint: "Copies of one proxy tell nothing of its errors: give proxies that were made independently.",
@@ -101,7 +103,10 @@ export function countConsensus(
 }
 
 /** The consensus of proxies with these error rates: what {@link fitConsensus} undoes. */
-export function expectedConsensus({ transition: T, prior }: Pick<ProxyErrors, "transition" | "prior">): Consensus {
+export function expectedConsensus({
+  transition: T,
+  prior,
+}: Pick<ProxyErrors, "transition" | "prior">): Consensus {
   const m = prior.length;
   const [first, second, third] = [new Float64Array(m), new Float64Array(m * m), new Float64Array(m ** 3)];
   for (let a = 0; a < m; a++) {
@@ -119,7 +124,12 @@ export function expectedConsensus({ transition: T, prior }: Pick<ProxyErrors, "t
 }
 
 /** Least sum of the three distances (not squared) to a consensus, from a start in which proxies are mostly right. */
-export function fitConsensus(consensus: Consensus, groups: number, steps: number, random: Random): ProxyErrors {
+export function fitConsensus(
+  consensus: Consensus,
+  groups: number,
+  steps: number,
+  random: Random,
+): ProxyErrors {
   const m = groups;
   // Logits of the rows of T, then those of the prior.
   const point = new Float64Array(m * m + m);
@@ -145,7 +155,11 @@ export function fitConsensus(consensus: Consensus, groups: number, steps: number
 }
 
 /** Loss of logits [m * m + m]; writes its gradient. */
-export function consensusLoss(point: Float64Array, consensus: Consensus, gradient: Float64Array): ProxyErrors {
+export function consensusLoss(
+  point: Float64Array,
+  consensus: Consensus,
+  gradient: Float64Array,
+): ProxyErrors {
   const m = consensus.first.length;
   const T = new Float64Array(m * m);
   for (let a = 0; a < m; a++) T.set(softmax(point.subarray(a * m, (a + 1) * m)), a * m);

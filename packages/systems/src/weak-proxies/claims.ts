@@ -20,33 +20,40 @@ const isAbove = (a: string, b: string) => (row: Row) => {
 const gaps = { part: "gaps" } as const;
 const follow = { ...gaps, world: "errors follow the prediction", size: "large" } as const;
 const oppose = { ...gaps, world: "errors oppose the prediction", size: "large" } as const;
-const independent = (size: "small" | "middle" | "large") => ({ ...gaps, world: "independent", size }) as const;
+const independent = (size: "small" | "middle" | "large") =>
+  ({ ...gaps, world: "independent", size }) as const;
 const unit = "normalised error";
 
 export const claims: Claim<Results>[] = [
   {
     id: "C1",
-    statement: "With independent proxies the calibrated gap is closer to the truth than one proxy's, for every model.",
+    statement:
+      "With independent proxies the calibrated gap is closer to the truth than one proxy's, for every model.",
     paper: { value: "COMPAS, tree: 22.3 % instead of 43.8 %", source: "result files of the released code" },
     parts: (["middle", "large"] as const).flatMap((size) =>
       auditedModels.map((model) => ({
         statistic: `error of global minus base, ${model}, ${size === "large" ? "most rows" : "5000 rows"}`,
         unit,
         side: "below" as const,
-        values: (results: Results) => results.values({ ...independent(size), model }, minus("errorGlobal", "errorBase")),
+        values: (results: Results) =>
+          results.values({ ...independent(size), model }, minus("errorGlobal", "errorBase")),
       })),
     ),
   },
   {
     id: "C2",
-    statement: "Weak proxies are enough: with accuracies of 0.60 to 0.65 the calibrated error is less than half of one proxy's.",
+    statement:
+      "Weak proxies are enough: with accuracies of 0.60 to 0.65 the calibrated error is less than half of one proxy's.",
     parts: [
       {
         statistic: "error of global minus half of base, weaker proxies",
         unit,
         side: "below",
         values: (results) =>
-          results.values({ ...gaps, world: "weaker", size: "middle" }, minus("errorGlobal", "errorBase", 0.5)),
+          results.values(
+            { ...gaps, world: "weaker", size: "middle" },
+            minus("errorGlobal", "errorBase", 0.5),
+          ),
       },
     ],
   },
@@ -56,13 +63,13 @@ export const claims: Claim<Results>[] = [
       "Where the proxies' errors depend on the prediction, error matrices by prediction help and one for all rows is worse than none.",
     parts: [
       {
-        statistic: "error of local minus base, right more often where 1 is predicted",
+        statistic: "error of local minus base, guesses lean with the prediction",
         unit,
         side: "below",
         values: (results) => results.values(follow, minus("errorLocal", "errorBase")),
       },
       {
-        statistic: "error of global minus base, right more often where 1 is predicted",
+        statistic: "error of global minus base, guesses lean with the prediction",
         unit,
         side: "above",
         values: (results) => results.values(follow, minus("errorGlobal", "errorBase")),
@@ -71,7 +78,8 @@ export const claims: Claim<Results>[] = [
   },
   {
     id: "C4",
-    statement: "With independent proxies and few rows, error matrices by prediction are worse than one for all; less so with more rows.",
+    statement:
+      "With independent proxies and few rows, error matrices by prediction are worse than one for all; less so with more rows.",
     parts: [
       {
         statistic: "error of local minus global, fewest rows",
@@ -136,20 +144,25 @@ export const claims: Claim<Results>[] = [
   },
   {
     id: "C7",
-    statement: "At an accuracy within one point, a penalty on the calibrated gap leaves a smaller true gap than one on the proxies' gap.",
+    statement:
+      "At an accuracy within one point, a penalty on the calibrated gap leaves a smaller true gap than one on the proxies' gap.",
     parts: [
       {
         statistic: "smallest true gap within one point of accuracy, calibrated minus of the proxies",
         unit: "rate",
         side: "below",
         values: (results) =>
-          results.perGroup({ part: "penalty" }, (rows) => smallestGap(rows, "calibrated") - smallestGap(rows, "of the proxies")),
+          results.perGroup(
+            { part: "penalty" },
+            (rows) => smallestGap(rows, "calibrated") - smallestGap(rows, "of the proxies"),
+          ),
       },
     ],
   },
   {
     id: "C8",
-    statement: "One proxy gives a false sense of fairness: with independent errors it understates the gap; with others it can do either.",
+    statement:
+      "One proxy gives a false sense of fairness: with independent errors it understates the gap; with others it can do either.",
     parts: [
       {
         statistic: "share of audits in which base is below the truth, independent",
@@ -159,7 +172,7 @@ export const claims: Claim<Results>[] = [
         values: (results) => results.values(independent("middle"), isAbove("trueParity", "base")),
       },
       {
-        statistic: "share in which base is above the truth, right more or less often by prediction",
+        statistic: "share in which base is above the truth, guesses lean with or against the prediction",
         unit: "share",
         side: "above",
         values: (results) =>

@@ -16,7 +16,7 @@ import { z } from "zod";
 import { count } from "../w2sg/fields.js";
 import { trainWithPenalty } from "./mitigation.js";
 import { type Classifier, Networks, trainLogistic, trainStumps } from "./models.js";
-import { type NameConfig, peopleWorldSchema, PeopleWorld } from "./world.js";
+import { type NameConfig, PeopleWorld, peopleWorldSchema } from "./world.js";
 
 /** Names of the worlds. Proxies err as if independent given the group but in those that say otherwise. */
 const asymmetric = { accuracy: 0.73, outsidePrior: 0.4, shared: 0, dependence: 0 };
@@ -140,8 +140,18 @@ export const gapsStage = defineStage({
         // Where there is no gap, predictions are dealt out anew among all.
         const given = await models[model](people.features);
         const predicted = name === "no gap" ? shuffled(given, own.stream("shuffle", model)) : given;
-        const { columns, probabilities } = world.proxies(people, predicted, worlds[name], own.stream("proxies"));
-        const given3 = { predicted, truth: name === "independent" ? people.outcome : undefined, columns, probabilities };
+        const { columns, probabilities } = world.proxies(
+          people,
+          predicted,
+          worlds[name],
+          own.stream("proxies"),
+        );
+        const given3 = {
+          predicted,
+          truth: name === "independent" ? people.outcome : undefined,
+          columns,
+          probabilities,
+        };
         rows.push({
           part: "gaps",
           world: name,
@@ -231,7 +241,12 @@ function penalties(
   random: Random,
 ): PenaltyRow[] {
   const test = world.draw(config.rows[2], random.stream("test"));
-  const { columns } = world.proxies({ group }, new Int32Array(group.length), worlds.independent, random.stream("proxies"));
+  const { columns } = world.proxies(
+    { group },
+    new Int32Array(group.length),
+    worlds.independent,
+    random.stream("proxies"),
+  );
   const { errors } = hiddenGroupFairness(
     { predicted: examples.labels, proxies: columns },
     { random: random.stream("errors"), rounds: config.rounds, steps: config.steps },
@@ -239,7 +254,12 @@ function penalties(
   const kinds = { calibrated: parityPenalty(columns, errors), "of the proxies": parityPenalty(columns) };
   return (["calibrated", "of the proxies"] as const).flatMap((penalty) =>
     config.penalty.strengths.map((strength): PenaltyRow => {
-      const predicted = trainWithPenalty(examples, kinds[penalty], strength, config.penalty)(test.features) as Int32Array;
+      const predicted = trainWithPenalty(
+        examples,
+        kinds[penalty],
+        strength,
+        config.penalty,
+      )(test.features) as Int32Array;
       const right = predicted.reduce((sum, k, i) => sum + Number(k === test.outcome[i]), 0);
       const { parity } = measuredGaps({ predicted, group: test.group }, { groups: 2, classes: 2 });
       return { part: "penalty", penalty, strength, accuracy: right / predicted.length, trueParity: parity };

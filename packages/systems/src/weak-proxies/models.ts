@@ -39,10 +39,16 @@ export function trainStumps({ features, width, labels }: Examples, rounds: numbe
   const scores = new Float64Array(count);
   const cuts = Array.from({ length: width }, (_, j) => {
     const sorted = Float32Array.from({ length: count }, (__, i) => features[i * width + j]).sort();
-    return Array.from({ length: QUANTILES - 1 }, (__, q) => sorted[Math.floor(((q + 1) * count) / QUANTILES)]);
+    return Array.from(
+      { length: QUANTILES - 1 },
+      (__, q) => sorted[Math.floor(((q + 1) * count) / QUANTILES)],
+    );
   });
   // Which of the cuts each value lies below, once for all rounds.
-  const bins = Uint8Array.from(features, (value, at) => cuts[at % width].filter((cut) => value >= cut).length);
+  const bins = Uint8Array.from(
+    features,
+    (value, at) => cuts[at % width].filter((cut) => value >= cut).length,
+  );
   const stumps: Stump[] = [];
   for (let round = 0; round < rounds; round++) {
     const slope = new Float64Array(width * QUANTILES);
@@ -56,7 +62,8 @@ export function trainStumps({ features, width, labels }: Examples, rounds: numbe
     }
     let best: { gain: number; stump: Stump; cut: number } | undefined;
     for (let j = 0; j < width; j++) {
-      const total = (of: Float64Array) => of.subarray(j * QUANTILES, (j + 1) * QUANTILES).reduce((a, b) => a + b, 0);
+      const total = (of: Float64Array) =>
+        of.subarray(j * QUANTILES, (j + 1) * QUANTILES).reduce((a, b) => a + b, 0);
       const [allSlope, allWeight] = [total(slope), total(weight)];
       let [s, w] = [0, 0];
       for (let q = 0; q < QUANTILES - 1; q++) {
@@ -87,7 +94,9 @@ export function trainLogistic({ features, width, labels }: Examples): Classifier
   const model = trainLogisticRegression({ features, shape: [labels.length, width], labels, classes: 2 });
   return (given) => {
     const { values } = model.predict(given, [given.length / width, width]);
-    return Int32Array.from({ length: given.length / width }, (_, i) => Number(values[2 * i + 1] > values[2 * i]));
+    return Int32Array.from({ length: given.length / width }, (_, i) =>
+      Number(values[2 * i + 1] > values[2 * i]),
+    );
   };
 }
 
@@ -101,7 +110,11 @@ export class Networks {
     private readonly epochs: number,
   ) {}
 
-  async train({ features, width, labels }: Examples, random: Random, signal?: AbortSignal): Promise<Classifier> {
+  async train(
+    { features, width, labels }: Examples,
+    random: Random,
+    signal?: AbortSignal,
+  ): Promise<Classifier> {
     const params = initMlp({ inputSize: width, hidden: [this.hidden], outputSize: 2 }, random.stream("init"));
     const columns = {
       inputs: new Tensor(features, [labels.length, width]),
@@ -118,7 +131,9 @@ export class Networks {
       const inputs = new Tensor(given, [given.length / width, width]);
       this.scorer ??= compileScores(params, inputs);
       const { data } = await (await this.scorer)(trained.params, { inputs });
-      return Int32Array.from({ length: given.length / width }, (_, i) => Number(data[2 * i + 1] > data[2 * i]));
+      return Int32Array.from({ length: given.length / width }, (_, i) =>
+        Number(data[2 * i + 1] > data[2 * i]),
+      );
     };
   }
 

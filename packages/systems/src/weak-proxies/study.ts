@@ -26,7 +26,12 @@ export const weakProxies: Study<typeof gapsSchema, Row & ResultRow> = {
   quick: { training: 400, rows: [600, 900, 1200], rounds: 5, steps: 200 },
   async run(config, { lab, progress, signal }) {
     const stage = progress.begin("gaps");
-    const output = await lab.run(gapsStage, config, {}, { signal, onProgress: (done, detail) => stage.update(done, detail) });
+    const output = await lab.run(
+      gapsStage,
+      config,
+      {},
+      { signal, onProgress: (done, detail) => stage.update(done, detail) },
+    );
     stage.done();
     return await output.json<Row[]>("rows.json");
   },
@@ -35,7 +40,7 @@ export const weakProxies: Study<typeof gapsSchema, Row & ResultRow> = {
   },
   notes: [
     "Names depend on the group alone; three logistic regressions learn the group from names of another population, with another share of the groups. The audited models (a stump, logistic regression, a network of 16, 30 boosted stumps) never see the group.",
-    "Where proxies err more or less often by what the model predicts (0.1 of accuracy), one error matrix for all rows is worse than no calibration; error matrices by prediction help on many rows. Nothing in the data without the attribute tells the two worlds apart.",
+    "Where guesses of the group lean towards the model's prediction by 0.1 of probability, one proxy overstates the gap and one error matrix for all rows more than doubles it: worse than no calibration. Where they lean against it, calibration helps. Nothing in the data without the attribute tells these worlds apart.",
     "With two groups and two classes the calibrated penalty is the uncalibrated one times a number: both trainings have the same frontier of accuracy and gap, and the calibrated one reaches further along it at an equal strength.",
   ],
 };
@@ -45,8 +50,8 @@ const shown: [WorldName, "small" | "middle" | "large", string][] = [
   ["independent", "middle", "independent"],
   ["independent", "large", "independent, most rows"],
   ["weaker", "middle", "weaker proxies"],
-  ["errors follow the prediction", "large", "right more often where 1 is predicted"],
-  ["errors oppose the prediction", "large", "right less often where 1 is predicted"],
+  ["errors follow the prediction", "large", "guesses lean with the prediction"],
+  ["errors oppose the prediction", "large", "guesses lean against the prediction"],
   ["shared 0.3", "middle", "30 % of noise shared"],
   ["shared 0.6", "middle", "60 % of noise shared"],
   ["shared 0.9", "middle", "90 % of noise shared"],
@@ -73,7 +78,9 @@ function errorsByWorld(results: StudyResults<Row>) {
 }
 
 function mitigation(results: StudyResults<Row>) {
-  const strengths = [...new Set(results.rows.flatMap((row) => (row.part === "penalty" ? [row.strength as number] : [])))];
+  const strengths = [
+    ...new Set(results.rows.flatMap((row) => (row.part === "penalty" ? [row.strength as number] : []))),
+  ];
   const rows = strengths.flatMap((strength) =>
     (["calibrated", "of the proxies"] as const).map((penalty) => ({
       group: `strength ${strength}`,

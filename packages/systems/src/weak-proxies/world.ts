@@ -10,8 +10,10 @@ export const peopleWorldSchema = z.strictObject({
   names: z.int().min(1).max(100).default(4),
   /** P(group = 1). */
   prior: z.number().gt(0).lt(1).default(0.49),
-  /** Distance of each group's features from the middle. */
+  /** Distance of each group's features from the middle, along the direction that the outcome depends on. */
   shift: half(0.35),
+  /** The same across the outcome's direction: what a fair model can do without losing much. */
+  across: half(0.5),
   /** What group 1 adds to the logit of the outcome. */
   direct: z.number().default(0.5),
   /** Rows that each proxy learns from, of another population. */
@@ -34,33 +36,36 @@ export interface NameConfig {
   outsidePrior: number;
   /** Probability that a person's three names share one draw of noise. */
   shared: number;
-  /** What is added to the accuracy where the audited model predicts 1, and taken off where it predicts 0. */
+  /** What is added to the accuracy where the audited model predicts the class of the group's number, and taken off elsewhere:
+   * above 0, guesses of the group lean towards the prediction. */
   dependence: number;
 }
 
 export class PeopleWorld {
   /** Of the outcome's logit. */
   private readonly direction: Float32Array;
+  private readonly across: Float32Array;
 
   constructor(
     readonly config: PeopleWorldConfig,
     random: Random,
   ) {
-    const raw = random.stream("direction").normals(config.features);
-    const length = Math.sqrt(raw.reduce((sum, value) => sum + value * value, 0));
-    this.direction = raw.map((value) => value / length);
+    this.direction = unit(random.stream("direction").normals(config.features));
+    const raw = random.stream("across").normals(config.features);
+    const along = raw.reduce((sum, value, j) => sum + value * this.direction[j], 0);
+    this.across = unit(raw.map((value, j) => value - along * this.direction[j]));
   }
 
   draw(count: number, random: Random): People {
-    const { features: width, prior, shift, direct } = this.config;
+    const { features: width, prior, shift, across, direct } = this.config;
     const group = Int32Array.from({ length: count }, () => Number(random.uniform() < prior));
     const features = random.stream("features").normals(count * width);
     const outcome = new Int32Array(count);
     for (let i = 0; i < count; i++) {
-      const side = group[i] === 1 ? shift : -shift;
+      const side = group[i] === 1 ? 1 : -1;
       let along = 0;
       for (let j = 0; j < width; j++) {
-        features[i * width + j] += side * this.direction[j];
+        features[i * width + j] += side * (shift * this.direction[j] + across * this.across[j]);
         along += features[i * width + j] * this.direction[j];
       }
       const logit = 2 * along + direct * (group[i] - 0.5);
@@ -80,7 +85,7 @@ export class PeopleWorld {
     const count = people.group.length;
     const distance = (accuracy: number) => normalQuantile(Math.min(accuracy, 0.999)) / Math.sqrt(width);
     const middle = distance(names.accuracy);
-    const [atZero, atOne] = [-1, 1].map((sign) => distance(names.accuracy + sign * names.dependence));
+    const [against, along] = [-1, 1].map((sign) => distance(names.accuracy + sign * names.dependence));
     const common = random.stream("shared names").normals(count * width);
     const isShared = Uint8Array.from({ length: count }, () => Number(random.uniform() < names.shared));
     const columns: Int32Array[] = [];
@@ -90,11 +95,16 @@ export class PeopleWorld {
       const labels = Int32Array.from({ length: outside }, () => Number(own.uniform() < names.outsidePrior));
       const sample = own.stream("outside").normals(outside * width);
       for (let i = 0; i < sample.length; i++) sample[i] += (2 * labels[Math.floor(i / width)] - 1) * middle;
-      const model = trainLogisticRegression({ features: sample, shape: [outside, width], labels, classes: 2 });
+      const model = trainLogisticRegression({
+        features: sample,
+        shape: [outside, width],
+        labels,
+        classes: 2,
+      });
 
       const seen = own.stream("names").normals(count * width);
       for (let i = 0; i < count; i++) {
-        const mean = (2 * people.group[i] - 1) * (predicted[i] === 1 ? atOne : atZero);
+        const mean = (2 * people.group[i] - 1) * (predicted[i] === people.group[i] ? along : against);
         for (let k = i * width; k < (i + 1) * width; k++) {
           seen[k] = mean + (isShared[i] === 1 ? common[k] : seen[k]);
         }
@@ -105,6 +115,11 @@ export class PeopleWorld {
     }
     return { columns, probabilities };
   }
+}
+
+function unit(vector: Float32Array): Float32Array {
+  const length = Math.sqrt(vector.reduce((sum, value) => sum + value * value, 0));
+  return vector.map((value) => value / length);
 }
 
 /** The normal distribution's quantile, by bisection of its distribution function. */
