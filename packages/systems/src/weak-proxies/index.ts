@@ -1,4 +1,6 @@
 export { type PenaltyRecipe, trainWithPenalty } from "./mitigation.js";
+export { type Classifier, type Examples, trainStumps } from "./models.js";
+export { fairnessOfFile, type ProxyTableOptions, type ProxyTableResult } from "./proxy-table.js";
 export { weakProxies as study } from "./study.js";
 export {
   type NameConfig,
