@@ -62,7 +62,9 @@ export * from "./measure/claims.js";
 export * from "./measure/class-metrics.js";
 export * from "./measure/confident-learning.js";
 export * from "./measure/generated-text.js";
+export * from "./measure/correlation.js";
 export * from "./measure/measured.js";
+export * from "./measure/misfit.js";
 export * from "./measure/pgr.js";
 export * from "./measure/rank-correlation.js";
 export {
@@ -106,6 +108,8 @@ export * from "./serve/served-model.js";
 export * from "./serve/server.js";
 export * from "./serve/text-service.js";
 export * from "./serve/threaded-model.js";
+export * from "./supervise/lbfgs.js";
+export * from "./supervise/least-squares.js";
 export * from "./supervise/logistic-regression.js";
 export * from "./supervise/neighbours.js";
 export * from "./supervise/ngram.js";

@@ -2,6 +2,7 @@ export * as arithBase from "./base-models/arith-chain.js";
 export * as deception from "./deception/index.js";
 export { experiments } from "./experiments.js";
 export * as languageModels from "./language-models/index.js";
+export * as misfitGain from "./misfit-gain/index.js";
 export { studies } from "./studies.js";
 export * as w2sg from "./w2sg/index.js";
 export * as wtsBeyondAccuracy from "./wts-beyond-accuracy/index.js";

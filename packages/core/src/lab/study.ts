@@ -7,6 +7,7 @@ import type { Experiment, ExperimentContext, ResultRow } from "./experiment.js";
 
 export const families = [
   "core",
+  "theory and robustness",
   "oversight and weak labels",
   "reasoning and preference",
   "decoding, distillation, pretraining",

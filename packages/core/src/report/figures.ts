@@ -2,6 +2,7 @@ import { type Figure, type FigureText, type LegendItem, makeFigure } from "./can
 import { forest } from "./forest.js";
 import { accuracyLines, type SupervisorSeries } from "./lines.js";
 import { type ReliabilitySeries, reliabilityPanels } from "./panels.js";
+import { type ScatterData, scatterPoints } from "./scatter.js";
 import { signed } from "./text.js";
 import { type Role, type SeriesStyle, seriesStyles } from "./theme.js";
 
@@ -72,6 +73,12 @@ export function estimates(
   const words = { name: data.measure, title: data.measure, caption: INTERVALS, ...text };
   const { references } = data;
   return makeFigure(words, (canvas) => forest(canvas, { rows, axis: data.measure, references }));
+}
+
+/** One measure against another, a point for each thing measured. */
+export function scatter(data: ScatterData, text: FigureText = {}): Promise<Figure> {
+  const words = { name: "scatter", title: `${data.y} by ${data.x}`, caption: "", ...text };
+  return makeFigure(words, (canvas) => scatterPoints(canvas, data));
 }
 
 /** Test accuracy of supervisor, students and ceiling against the strength of the supervisor. */
