@@ -61,12 +61,7 @@ export * from "./measure/calibration.js";
 export * from "./measure/claims.js";
 export * from "./measure/class-metrics.js";
 export * from "./measure/confident-learning.js";
-export * from "./measure/generated-text.js";
 export * from "./measure/correlation.js";
-export * from "./measure/measured.js";
-export * from "./measure/misfit.js";
-export * from "./measure/pgr.js";
-export * from "./measure/rank-correlation.js";
 export {
   calibrateMatrix,
   clippedMatrix,
@@ -76,10 +71,15 @@ export {
   opportunityGap,
   parityGap,
 } from "./measure/fairness.js";
+export * from "./measure/generated-text.js";
 export * from "./measure/hidden-group-fairness.js";
 export * from "./measure/measured.js";
+export * from "./measure/measured.js";
+export * from "./measure/misfit.js";
+export * from "./measure/pgr.js";
 export * from "./measure/pgr.js";
 export { estimateProxyErrors, type ProxyErrorOptions, type ProxyErrors } from "./measure/proxy-errors.js";
+export * from "./measure/rank-correlation.js";
 export * from "./measure/reward-margins.js";
 export * from "./methods/index.js";
 export * from "./models/attention.js";

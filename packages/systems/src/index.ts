@@ -5,5 +5,5 @@ export * as languageModels from "./language-models/index.js";
 export * as misfitGain from "./misfit-gain/index.js";
 export { studies } from "./studies.js";
 export * as w2sg from "./w2sg/index.js";
-export * as wtsBeyondAccuracy from "./wts-beyond-accuracy/index.js";
 export * as weakProxies from "./weak-proxies/index.js";
+export * as wtsBeyondAccuracy from "./wts-beyond-accuracy/index.js";

@@ -15,7 +15,10 @@ const said = (students: Partial<Predictions["runs"][number]>) =>
 test("identical models have equal metrics, recover nothing as the weak one and everything as the ceiling", () => {
   const rows = classificationRows(
     "safety",
-    { truth, runs: [said({ weak: wrong(3), naive: wrong(3), ceiling: wrong(20), "soft labels": wrong(20) })] },
+    {
+      truth,
+      runs: [said({ weak: wrong(3), naive: wrong(3), ceiling: wrong(20), "soft labels": wrong(20) })],
+    },
     0,
   );
   const of = (name: string) => rows.find(({ method }) => method === name);
@@ -41,7 +44,11 @@ test("a student that could not be trained has no numbers, and ranks are then not
 });
 
 test("a gap of less than 2 standard errors gives no PGR", () => {
-  const rows = classificationRows("safety", { truth, runs: [said({ weak: wrong(21), ceiling: wrong(23) })] }, 0);
+  const rows = classificationRows(
+    "safety",
+    { truth, runs: [said({ weak: wrong(21), ceiling: wrong(23) })] },
+    0,
+  );
   expect(rows.find(({ method }) => method === "naive")?.pgr).toBeNull();
 });
 
