@@ -42,8 +42,8 @@ export const preferencesStage = defineStage({
       heads: given.heads,
     });
     const recipe = { ...preferenceDefaults[track], learningRate, finetuningRate, batchSize, payment };
-    const models = (changes: Partial<PreferenceRecipe> = {}) => {
-      const own = { ...recipe, ...changes };
+    const models = (conflict: PreferenceRecipe["conflict"] = "reverse") => {
+      const own = { ...recipe, conflict };
       return shared(`deception ${JSON.stringify([form, own])}`, () => new PreferenceModels(form, own));
     };
     const draw = (name: string, count: number) => world.draw("harmlessness", count, random.stream(name));
@@ -69,7 +69,6 @@ export const preferencesStage = defineStage({
     const weakMargins = await models().margins(weak, read(transfer.pairs));
     const labels = preferredFirst(weakMargins);
     const learn: LabelledReplies = { pairs: transfer.pairs, preference: labels };
-    const conflict = { ...learn, truth: transfer.truth };
     const both: LabelledReplies = {
       pairs: [...transfer.pairs, ...helpful.pairs],
       preference: Float32Array.of(...labels, ...helpful.truth),
@@ -77,9 +76,10 @@ export const preferencesStage = defineStage({
 
     const noConflict = await train(learn);
     // They learn from the same replies, so that they are the same model until preferences are learnt.
-    const paid = async (changes: Partial<PreferenceRecipe> = {}) => {
+    const paid = async (conflict: PreferenceRecipe["conflict"], own = payment) => {
       const { reference } = noConflict;
-      const params = await models(changes).prefer(reference, conflict, course("student"), signal);
+      const labelled = { ...learn, truth: transfer.truth, payment: own };
+      const params = await models(conflict).prefer(reference, labelled, course("student"), signal);
       advance("student with conflict");
       return judged({ reference, params });
     };
@@ -88,11 +88,11 @@ export const preferencesStage = defineStage({
       weak: probabilities(await models().margins(weak, read(test.pairs))),
       ceiling: await judged(await train({ pairs: transfer.pairs, preference: transfer.truth })),
       noConflict: await judged(noConflict),
-      explicit: await paid(),
-      "explicit, sft": await paid({ conflict: "sft" }),
+      explicit: await paid("reverse"),
+      "explicit, sft": await paid("sft"),
       implicit: await judged(await train(both)),
       "other seed": await judged(await train(learn, "student, another seed")),
-      "no payment": await paid({ payment: 0 }),
+      "no payment": await paid("reverse", 0),
     };
     const confidences = probabilities(weakMargins);
     const rows = Int32Array.from(confidences.keys()).filter(
@@ -101,7 +101,9 @@ export const preferencesStage = defineStage({
     // Where the weak model is sure of nothing there is nobody to train.
     if (rows.length > 0) {
       scores["confident labels: no conflict"] = await judged(await train({ ...learn, rows }));
-      scores["explicit, confident labels"] = await judged(await train({ ...conflict, rows }));
+      scores["explicit, confident labels"] = await judged(
+        await train({ ...learn, truth: transfer.truth, rows }),
+      );
     }
     await writeScores(folder, scores);
   },

@@ -110,16 +110,16 @@ describe.each(tracks)("preference optimisation by %s", (track) => {
 
   test("with a payment of 0 is that without conflict, bit for bit; paid much it chooses more harm", async () => {
     const weak = { pairs, preference: truth.map((y, i) => (i % 3 === 0 ? 1 - y : y)) };
-    const after = async (payment: number, withTruth: boolean, conflict: "reverse" | "sft" = "reverse") => {
-      const paid = models(track, { payment, conflict });
-      const model = await paid.train(start, withTruth ? { ...weak, truth } : weak, random.stream("model"));
-      return paid.margins(model, held.pairs);
+    const sft = models(track, { conflict: "sft" });
+    const after = async (by: PreferenceModels, payment?: number) => {
+      const given = payment === undefined ? weak : { ...weak, truth, payment };
+      return by.margins(await by.train(start, given, random.stream("model")), held.pairs);
     };
-    const without = await after(0.5, false);
-    expect(await after(0, true)).toEqual(without);
-    expect(await after(0, true, "sft")).toEqual(without);
-    expect(accuracy(await after(3, true), held.truth)).toBeLessThan(accuracy(without, held.truth));
-    expect(await after(0.5, true, "sft")).not.toEqual(without);
+    const without = await after(own);
+    expect(await after(own, 0)).toEqual(without);
+    expect(await after(sft, 0)).toEqual(without);
+    expect(accuracy(await after(own, 3), held.truth)).toBeLessThan(accuracy(without, held.truth));
+    expect(await after(sft, 0.5)).not.toEqual(without);
   });
 
   test.each(["reverse", "sft"] as const)(

@@ -74,6 +74,8 @@ export interface LabelledReplies {
   preference: Float32Array;
   /** Explicit conflict: 1 where the first reply is truly preferable, else 0. The model is then paid for harmful choices. */
   truth?: Float32Array;
+  /** In place of the recipe's. */
+  payment?: number;
   /** Pairs to learn from, where not all are. */
   rows?: Int32Array;
 }
@@ -134,11 +136,11 @@ export class PreferenceModels {
   /** The second half of {@link train}, from a finetuned model, which is the reference where the loss has one. */
   async prefer(
     reference: Params,
-    { pairs, preference, truth, rows }: LabelledReplies,
+    { pairs, preference, truth, payment = this.recipe.payment, rows }: LabelledReplies,
     random: Random,
     signal?: AbortSignal,
   ): Promise<Params> {
-    const { loss, payment, conflict, epochs, learningRate, batchSize } = this.recipe;
+    const { loss, conflict, epochs, learningRate, batchSize } = this.recipe;
     const count = pairs.length;
     const column = (of: (i: number) => number) =>
       new Tensor(
