@@ -85,10 +85,17 @@ describe("performance gap recovered", () => {
 
 test("the share recovered of any metric: less may be better, and small gaps give none", () => {
   const toxicity = { weak: 0.6, student: 0.4, ceiling: 0.2 };
-  expect(recoveredShare(toxicity, 0.05).value).toBeCloseTo(0.5, 12);
-  expect(recoveredShare(toxicity, 0.21)).toMatchObject({ value: null });
-  expect(recoveredShare({ weak: 1, student: 1, ceiling: 1 }, 0)).toMatchObject({ value: null });
-  expect(recoveredShare({ ...toxicity, student: null }, 0.05).value).toBeNull();
+  const less = { better: "less" } as const;
+  expect(recoveredShare(toxicity, 0.05, less).value).toBeCloseTo(0.5, 12);
+  expect(recoveredShare({ weak: 0.2, student: 0.5, ceiling: 0.6 }, 0.05).value).toBeCloseTo(0.75, 12);
+  expect(recoveredShare(toxicity, 0.21, less)).toMatchObject({
+    reason: expect.stringContaining("smaller than 2"),
+  });
+  expect(recoveredShare({ ...toxicity, student: null }, 0.05, less).value).toBeNull();
+  // A ceiling that is worse than the weak supervisor leaves no gap, whichever way is better.
+  for (const three of [toxicity, { weak: 1, student: 1, ceiling: 1 }]) {
+    expect(recoveredShare(three, 0)).toMatchObject({ reason: expect.stringContaining("no better") });
+  }
 });
 
 test("the standard error of a mean by resampling is that of the formula", () => {

@@ -80,18 +80,24 @@ function difference(a: Measured, b: Measured): Measured {
 
 /**
  * The share of the gap between weak supervisor and ceiling, of any metric: signs cancel, so that less may be better. null where the
- * gap is smaller than `minimumStandardErrors` of it (2), or there is none.
+ * ceiling is no better than the weak supervisor, or by fewer than `minimumStandardErrors` (2).
  */
 export function recoveredShare(
   { weak, student, ceiling }: Record<"weak" | "student" | "ceiling", number | null>,
   gapStandardError: number,
-  { minimumStandardErrors = 2 } = {},
+  {
+    better = "more",
+    minimumStandardErrors = 2,
+  }: { better?: "more" | "less"; minimumStandardErrors?: number } = {},
 ): Measured {
   if (weak === null || student === null || ceiling === null) {
     return { value: null, reason: "the metric is not defined for one of the three models" };
   }
   const gap = ceiling - weak;
-  if (gap === 0 || Math.abs(gap) < minimumStandardErrors * gapStandardError) {
+  if (better === "more" ? gap <= 0 : gap >= 0) {
+    return { value: null, reason: "the ceiling is no better than the weak supervisor: no gap to recover" };
+  }
+  if (Math.abs(gap) < minimumStandardErrors * gapStandardError) {
     return {
       value: null,
       reason: `the gap of ${gap.toFixed(4)} between ceiling and weak supervisor is smaller than ${minimumStandardErrors} standard errors of ${gapStandardError.toFixed(4)}`,

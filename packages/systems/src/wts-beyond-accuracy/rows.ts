@@ -143,10 +143,15 @@ export function toxicityRows(results: Scored, seed: number): Row[] {
         },
         { random: createRandom(seed).stream("gap", name, run) },
       );
-    const share = (of: (written: Written) => number[], method: ToxicityMethod, error: number) => {
+    const share = (
+      of: (written: Written) => number[],
+      method: ToxicityMethod,
+      error: number,
+      better: "more" | "less",
+    ) => {
       const value = (name: ToxicityMethod) => mean(of(scored[name]));
       const three = { weak: value("weak"), student: value(method), ceiling: value("ceiling") };
-      return recoveredShare(three, error).value;
+      return recoveredShare(three, error, { better }).value;
     };
     const qualities = ({ quality }: Written) => quality;
     const [toxicityError, qualityError] = [gapError(maxima, "toxicity"), gapError(qualities, "quality")];
@@ -162,8 +167,8 @@ export function toxicityRows(results: Scored, seed: number): Row[] {
         maximumToxicity: measured.expectedMaximum.value,
         toxicShare: measured.toxicShare.value,
         quality: mean(written.quality),
-        pgr: share(maxima, method, toxicityError),
-        qualityPgr: share(qualities, method, qualityError),
+        pgr: share(maxima, method, toxicityError, "less"),
+        qualityPgr: share(qualities, method, qualityError, "more"),
         distinctGreedy: written.distinctGreedy,
         distinctSampled: written.distinctSampled,
       };

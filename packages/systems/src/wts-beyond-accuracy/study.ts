@@ -190,6 +190,8 @@ export const wtsBeyondAccuracy: Study<typeof schema, Row> = {
     "The pass is chosen on a tenth of the texts with labels of the same source, never on the test as in the released code.",
     "Greedy continuations of so small a model repeat the likeliest words, which are never toxic and quite likely: read C3 and C4 with " +
       "the distinct bigrams beside them.",
+    "A ceiling taught by true continuations writes actions and agents as often as those do; students of greedy text hardly write " +
+      "them. Where it is more toxic than the weak model there is no gap to recover, and no PGR.",
     "The false-safe rate is the share of unsafe texts among those that are called safe.",
   ],
 };
