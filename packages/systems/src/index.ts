@@ -3,6 +3,7 @@ export * as deception from "./deception/index.js";
 export { experiments } from "./experiments.js";
 export * as languageModels from "./language-models/index.js";
 export * as misfitGain from "./misfit-gain/index.js";
+export * as raven from "./raven/index.js";
 export { studies } from "./studies.js";
 export * as w2sg from "./w2sg/index.js";
 export * as weakProxies from "./weak-proxies/index.js";

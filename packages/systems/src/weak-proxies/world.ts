@@ -6,13 +6,13 @@ const half = (value: number) => z.number().min(0).default(value);
 
 /** People of two groups: features that decide an outcome, and names that tell the group without the features. */
 export const peopleWorldSchema = z.strictObject({
-  features: z.int().min(1).max(100).default(6),
+  features: z.int().min(2).max(100).default(6),
   names: z.int().min(1).max(100).default(4),
   /** P(group = 1). */
   prior: z.number().gt(0).lt(1).default(0.49),
   /** Distance of each group's features from the middle, along the direction that the outcome depends on. */
   shift: half(0.35),
-  /** The same across the outcome's direction: what a fair model can do without losing much. */
+  /** The same along features that the outcome does not depend on: with them a model can make up for the gap. */
   across: half(0.5),
   /** What group 1 adds to the logit of the outcome. */
   direct: z.number().default(0.5),
@@ -50,10 +50,17 @@ export class PeopleWorld {
     readonly config: PeopleWorldConfig,
     random: Random,
   ) {
-    this.direction = unit(random.stream("direction").normals(config.features));
-    const raw = random.stream("across").normals(config.features);
-    const along = raw.reduce((sum, value, j) => sum + value * this.direction[j], 0);
-    this.across = unit(raw.map((value, j) => value - along * this.direction[j]));
+    // The outcome depends on the first half of the features, so that no feature's gap cancels out.
+    const half = Math.ceil(config.features / 2);
+    const part = (name: string, first: boolean) =>
+      unit(
+        random
+          .stream(name)
+          .normals(config.features)
+          .map((value, j) => (j < half === first ? value : 0)),
+      );
+    this.direction = part("direction", true);
+    this.across = part("across", false);
   }
 
   draw(count: number, random: Random): People {
