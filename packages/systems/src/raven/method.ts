@@ -67,7 +67,8 @@ export function trainRaven(
   const mean = new Float64Array(parameters.length);
   const square = new Float64Array(parameters.length);
   const gradient = new Float64Array(parameters.length);
-  const probabilities = new Float64Array(classes);
+  const scores = new Float64Array(classes);
+  const slopes = new Float64Array(classes);
   const surprise = new Float64Array(weak.length);
   const course: number[][] = [];
   let collapsedAt: number | undefined;
@@ -83,18 +84,21 @@ export function trainRaven(
       for (let at = b * batch; at < (b + 1) * batch; at++) {
         const row = order[at];
         if (epoch < easyEpochs && isEasy[row] === 0) continue;
-        const logNormaliser = scoreRow(parameters, features, width, classes, row, probabilities);
+        const logNormaliser = scoreRow(parameters, features, width, classes, row, scores);
         for (let k = 0; k < classes; k++) {
-          const logP = probabilities[k] - logNormaliser;
+          const logP = scores[k] - logNormaliser;
           let target = 0;
           for (let m = 0; m < weak.length; m++) {
             const y = weak[m].values[row * classes + k];
             target += weights[m] * y;
             surprise[m] -= (y * logP) / batch;
           }
-          const slope = (Math.exp(logP) - target) / batch;
-          for (let j = 0; j < width; j++) gradient[j * classes + k] += slope * features[row * width + j];
-          gradient[width * classes + k] += slope;
+          slopes[k] = (Math.exp(logP) - target) / batch;
+          gradient[width * classes + k] += slopes[k];
+        }
+        for (let j = 0; j < width; j++) {
+          const x = features[row * width + j];
+          if (x !== 0) for (let k = 0; k < classes; k++) gradient[j * classes + k] += slopes[k] * x;
         }
       }
       step++;
