@@ -62,6 +62,7 @@ export * from "./measure/claims.js";
 export * from "./measure/class-metrics.js";
 export * from "./measure/confident-learning.js";
 export * from "./measure/correlation.js";
+export * from "./measure/expansion.js";
 export {
   calibrateMatrix,
   clippedMatrix,

@@ -55,7 +55,9 @@ describe("an audit", () => {
     expect(result.disagreements.overconfidence.value).toBeCloseTo(0.3, 6);
     expect(result.gain?.mean).toBe(0);
     expect(result.expectedGain).toBeCloseTo((0.9 - 0.1 + 0.7 - 0.3) / 4, 6);
-    expect(result.misfit).toBeCloseTo((2 * 0.01 + 2 * 0.25 + 2 * 0.01 + 2 * 0.25) / 4, 6);
+    expect(result.misfit.misfit).toBeCloseTo((2 * 0.01 + 2 * 0.25 + 2 * 0.01 + 2 * 0.25) / 4, 6);
+    // Of the examples, 2 (1 - p)^2 with the probability p of the truth.
+    expect(result.misfit.weakError.value).toBeCloseTo((2 * (0.01 + 0.36 + 0.09 + 0.04)) / 4, 6);
     expect(result.verdict).toBe("get more truth");
   });
 
@@ -123,7 +125,7 @@ describe("an audit", () => {
     const result = audit({ weak, student: weak });
     expect(result).toMatchObject({
       agreement: 1,
-      misfit: 0,
+      misfit: { misfit: 0, known: 0 },
       verdict: "use the weak labels",
       labelsToSettle: null,
     });

@@ -8,6 +8,7 @@ import { holm } from "./claims.js";
 import { labelErrors } from "./confident-learning.js";
 import { studentQuantile } from "./distributions.js";
 import { type Measured, sameLength } from "./measured.js";
+import { type MisfitGain, misfitGain } from "./misfit.js";
 
 export interface AuditInput {
   /** Probabilities `[n, classes]` each, of the same examples. */
@@ -52,8 +53,8 @@ export interface Audit {
   agreement: number;
   /** The same by the supervisor's class. */
   agreementByClass: { class: number; examples: number; agreement: Measured }[];
-  /** Mean squared distance of student and weak labels: by how much the squared error falls where the student is the better (Charikar et al. 2024). */
-  misfit: number;
+  /** Mean squared distance of student and weak labels, which foretells by how much the squared error falls, and what truth says of it. */
+  misfit: MisfitGain;
   /** Accuracy that the student expects to gain by its own probabilities; its calibration decides what that is worth. */
   expectedGain: number;
   gain?: Gain;
@@ -122,7 +123,12 @@ export function audit({ weak, student, truth, slices = {} }: AuditInput): Audit 
         agreement: share(rows, (i) => own[i] === k, "the supervisor never says this class"),
       };
     }),
-    misfit: all.reduce((sum, i) => sum + squaredDistance(weak, student, i), 0) / examples,
+    misfit: misfitGain({
+      weak: weak.values,
+      student: student.values,
+      truth: truth && indicators(truth, classes),
+      width: classes,
+    }),
     expectedGain: expected(all),
     ...(gain ? { gain } : {}),
     ...(known.length > 0
@@ -153,12 +159,11 @@ function gainFrom(differences: readonly number[]): Gain {
 const share = (rows: readonly number[], is: (row: number) => boolean, reason: string): Measured =>
   rows.length === 0 ? { value: null, reason } : { value: rows.filter(is).length / rows.length };
 
-function squaredDistance(a: SoftLabels, b: SoftLabels, row: number): number {
-  const classes = a.shape[1];
-  let sum = 0;
-  for (let k = 0; k < classes; k++) sum += (a.values[row * classes + k] - b.values[row * classes + k]) ** 2;
-  return sum;
-}
+/** Truth as probabilities `[n, classes]`, `null` where it is unknown. */
+const indicators = (truth: Int32Array, classes: number): (number | null)[] =>
+  Array.from(truth).flatMap((label) =>
+    Array.from({ length: classes }, (_, k) => (label < 0 ? null : Number(k === label))),
+  );
 
 function rowsOf({ values, shape }: SoftLabels, rows: readonly number[]): SoftLabels {
   const classes = shape[1];

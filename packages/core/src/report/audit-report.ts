@@ -80,7 +80,7 @@ export async function auditReport(audit: Audit, words: AuditWords): Promise<Repo
     ],
     figures,
     notes: [
-      `Misfit ${audit.misfit.toFixed(4)}: the mean squared distance of student and weak labels. Where the student is the better of the two, its squared error is lower by about that much (Charikar et al. 2024). It says how much there is to gain, not whether it is gained.`,
+      misfitNote(audit),
       "Likely errors are found by confident learning (Northcutt et al. 2021) with the student's probabilities. A student that was trained on a label is less likely to call it an error.",
       disagreements.overconfidence.value !== null && disagreements.overconfidence.value > 0.05
         ? `Where they disagree the student believes itself more than it should, by ${points(disagreements.overconfidence.value)}: its probabilities there are not to be taken at their word.`
@@ -89,6 +89,18 @@ export async function auditReport(audit: Audit, words: AuditWords): Promise<Repo
     configuration: words.configuration,
     environment: words.environment,
   };
+}
+
+/** What misfit foretells of the squared error, and whether it came true. */
+function misfitNote({ misfit: { misfit, weakError, predictedError, studentError, known } }: Audit): string {
+  const theory = `Misfit ${misfit.toFixed(4)}: the mean squared distance of student and weak labels. For a student that is the nearest of a convex class in which the truth lies, the squared error is lower than theirs by at least that much (Charikar et al. 2024).`;
+  if (weakError.value === null || predictedError.value === null || studentError.value === null) {
+    return `${theory} It says how much there is to gain, not whether it is gained.`;
+  }
+  const measured = `By ${known} examples with truth the weak labels' is ${weakError.value.toFixed(4)}, so the student's should be ${predictedError.value.toFixed(4)}; it is ${studentError.value.toFixed(4)}.`;
+  return predictedError.value < 0
+    ? `${theory} ${measured} A squared error below 0 cannot be: the student is no such nearest one, and misfit foretells nothing here.`
+    : `${theory} ${measured}`;
 }
 
 const capital = (text: string) => text[0].toUpperCase() + text.slice(1);

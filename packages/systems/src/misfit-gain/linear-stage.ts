@@ -96,7 +96,7 @@ export function measureTasks(
   });
 }
 
-export type Head = "linear" | "ridge" | "mlp" | "own representation";
+export type Head = "linear" | "ball" | "mlp" | "own representation";
 
 export interface LinearRow extends GainMeasures {
   strong: number;
@@ -115,11 +115,11 @@ export const linearStage = defineStage({
     tasks: count,
     weakNoise: z.array(z.number()),
     strongNoise: z.array(z.number()),
-    ridge: z.number(),
+    ballNoise: z.number(),
   }),
   inputs: {},
   async run({ config, folder }) {
-    const { tasks, ridge } = config;
+    const { tasks } = config;
     const { world, inputs, width, see, noisy } = worldOf(config);
     const targets = world.targets(tasks, "tasks");
     const heads = { columns: width, outputs: tasks };
@@ -153,10 +153,47 @@ export const linearStage = defineStage({
       for (const { noise, labels, weak } of supervisors) {
         const [student] = taught(seen, labels, [fresh], heads);
         add({ strong, weak: noise, head: "linear" }, { weak, student, ceiling, truth });
-        const [shrunk] = taught(seen, labels, [fresh], { ...heads, ridge });
-        add({ strong, weak: noise, head: "ridge" }, { weak, student: shrunk, ceiling, truth });
+        if (strong !== 0 || noise !== config.ballNoise) continue;
+        const short = inBall(seen, labels, known, fresh, heads);
+        add({ strong, weak: noise, head: "ball" }, { weak, student: short, ceiling, truth });
       }
     }
     await writeFile(join(folder, "rows.json"), JSON.stringify(rows));
   },
 });
+
+/** Halvings of the range of ridges, in powers of ten from 1e-3 to 1e6. */
+const HALVINGS = 14;
+
+/**
+ * Students whose weights are no longer than those of the head that learned the truth: a convex class that it lies in, and no linear
+ * space. By ridge, whose weight is found by bisection.
+ */
+function inBall(
+  seen: Float64Array,
+  labels: Float64Array,
+  known: Float64Array,
+  fresh: Float64Array,
+  { columns, outputs }: { columns: number; outputs: number },
+): Float64Array {
+  const shape = [seen.length / columns, columns] as const;
+  const result = new Float64Array((fresh.length / columns) * outputs);
+  for (let t = 0; t < outputs; t++) {
+    const [own, truth] = [columnOf(labels, outputs, t), columnOf(known, outputs, t)];
+    const radius = Math.hypot(...fitLeastSquares(seen, shape, truth).weights);
+    let head = fitLeastSquares(seen, shape, own);
+    if (Math.hypot(...head.weights) > radius) {
+      let [low, high] = [-3, 6];
+      for (let i = 0; i < HALVINGS; i++) {
+        const middle = (low + high) / 2;
+        head = fitLeastSquares(seen, shape, own, { ridge: 10 ** middle });
+        if (Math.hypot(...head.weights) > radius) low = middle;
+        else high = middle;
+      }
+    }
+    applyLinearHead(head, fresh, [fresh.length / columns, columns]).forEach((value, row) => {
+      result[row * outputs + t] = value;
+    });
+  }
+  return result;
+}

@@ -108,15 +108,24 @@ function componentProbabilities(
   out: Float64Array,
   classes: number,
 ): void {
-  const block = (x.length + 1) * classes;
+  const columns = x.length;
+  const block = (columns + 1) * classes;
   const components = out.length / classes;
   for (let j = 0; j < components; j++) {
-    const own = out.subarray(j * classes, (j + 1) * classes);
-    own.set(parameters.subarray(j * block + x.length * classes, (j + 1) * block));
-    for (let i = 0; i < x.length; i++) {
-      for (let c = 0; c < classes; c++) own[c] += x[i] * parameters[j * block + i * classes + c];
+    const [at, own] = [j * block, j * classes];
+    let top = Number.NEGATIVE_INFINITY;
+    for (let c = 0; c < classes; c++) {
+      let logit = parameters[at + columns * classes + c];
+      for (let i = 0; i < columns; i++) logit += x[i] * parameters[at + i * classes + c];
+      out[own + c] = logit;
+      if (logit > top) top = logit;
     }
-    own.set(softmax(own));
+    let sum = 0;
+    for (let c = 0; c < classes; c++) {
+      out[own + c] = Math.exp(out[own + c] - top);
+      sum += out[own + c];
+    }
+    for (let c = 0; c < classes; c++) out[own + c] /= sum;
   }
 }
 

@@ -29,8 +29,8 @@ const schema = z.strictObject({
       weakNoise: distinct(noise, "noise").default([0.05, 0.08, 0.12, 0.18, 0.25]),
       /** The first is realizable, the second nearly. */
       strongNoise: distinct(noise, "noise").default([0, 0.02, 0.05, 0.1, 0.2]),
-      /** Beside the sum of squared errors of all examples. */
-      ridge: z.number().min(0).default(100),
+      /** That of the weak representation whose labels heads of bounded length learn too. */
+      ballNoise: noise.default(0.12),
     })
     .prefault({}),
   pretrained: z
@@ -48,14 +48,14 @@ const schema = z.strictObject({
     .strictObject({
       weak: noise.default(0.12),
       width: count.default(64),
-      steps: count.default(1500),
+      steps: count.default(1000),
       batchSize: count.default(128),
       learningRate: z.number().positive().default(3e-3),
     })
     .prefault({}),
   choice: z
     .strictObject({
-      tasks: count.default(8),
+      tasks: count.default(16),
       strong: noise.default(0.02),
       validation: z.int().min(2).default(500),
       teachers: teachersSchema,
@@ -66,13 +66,13 @@ const schema = z.strictObject({
     .prefault({}),
   kl: z
     .strictObject({
-      tasks: count.default(2),
+      tasks: count.default(1),
       classes: z.int().min(2).default(4),
       weak: noise.default(0.12),
       logits: z.number().positive().default(1.5),
       components: distinct(count, "number").default([1, 4, 16]),
-      mixed: count.default(1000),
-      iterations: count.default(150),
+      mixed: count.default(2000),
+      iterations: count.default(120),
     })
     .prefault({}),
 });
@@ -180,7 +180,7 @@ export const misfitGain: Study<typeof schema, Row> = {
   measures: ["gain", "misfit", "weakError", "studentError", "ceilingError"],
   conditions: ["part", "setting", "strong", "weak", "head", "rule", "components"],
   parts,
-  seeds: 20,
+  seeds: 10,
   groups: [],
   items: ["weak", "task"],
   claims,
