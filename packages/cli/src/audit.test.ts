@@ -59,6 +59,41 @@ describe("outgrow audit", () => {
     expect(readFileSync(join(folder, "audit/report.html"), "utf8")).toContain("shop 2");
   });
 
+  test("chooses among several weak supervisors by error minus misfit", () => {
+    // "crowd" errs more than "weak", but its student corrects it; that of "weak" copies it.
+    const lines = readFileSync(join(folder, "judged.jsonl"), "utf8")
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    const random = createRandom("several");
+    const more = lines.map((row) => {
+      const wrong = random.uniform() < 0.35;
+      const crowd = wrong === (row.gold === "yes") ? { yes: 0.1, no: 0.9 } : { yes: 0.9, no: 0.1 };
+      const right = row.gold === "yes" ? { yes: 0.9, no: 0.1 } : { yes: 0.1, no: 0.9 };
+      return JSON.stringify({ ...row, copied: row.weak, crowd, corrected: right });
+    });
+    writeFileSync(join(folder, "several.jsonl"), more.join("\n"));
+    const pairs = ["--weak", "weak", "--student", "copied", "--weak", "crowd", "--student", "corrected"];
+    const { stdout, stderr } = outgrow(
+      "audit",
+      "several.jsonl",
+      ...pairs,
+      "--truth",
+      "gold",
+      "--json",
+      "--out",
+      "several",
+    );
+    expect(stderr).toBe("");
+    const { choice, verdict } = JSON.parse(stdout).records;
+    expect(choice.chosen).toBe("crowd");
+    expect(choice.ranking[0].weakError).toBeGreaterThan(choice.ranking[1].weakError);
+    expect(choice.ranking[1].misfit).toBeCloseTo(0, 9);
+    expect(verdict).toBe("use the student");
+    expect(readFileSync(join(folder, "several/report.html"), "utf8")).toContain(
+      "Weak supervisors, the best student first",
+    );
+  });
+
   test("without truth asks for it", () => {
     const { stdout } = outgrow("audit", "judged.jsonl", ...columns, "--json", "--out", "blind");
     const { records } = JSON.parse(stdout);
@@ -97,6 +132,16 @@ describe("outgrow audit", () => {
       "a file without the student's column",
       ["judged.jsonl", "--weak", "weak"],
       /needs a column of weak labels and one of the student's/,
+    ],
+    [
+      "several supervisors with one student",
+      ["judged.jsonl", ...columns, "--weak", "student"],
+      /2 columns of weak labels, but 1 of students/,
+    ],
+    [
+      "several supervisors without truth",
+      ["judged.jsonl", ...columns, "--weak", "student", "--student", "student"],
+      /needs the truth of some rows/,
     ],
     ["an unknown column", ["judged.jsonl", "--weak", "weak", "--student", "studnet"], /no column "studnet"/],
     [

@@ -16,12 +16,14 @@ import {
   type SoftLabels,
   UserError,
 } from "outgrow";
+import { choiceTable, chooseAmong, pairsOf } from "./choose-weak.js";
 import { findRun } from "./find-run.js";
 import { type Job, perform, type RunOptions } from "./perform.js";
 
 export interface AuditOptions extends RunOptions {
-  weak?: string;
-  student?: string;
+  /** Several: the audit is that of the one whose student should be the best. */
+  weak?: string | string[];
+  student?: string | string[];
   truth?: string;
   id?: string;
   classes?: string[];
@@ -52,15 +54,12 @@ export async function auditJob(configuration: AuditConfiguration, path?: string)
       hint: "Give --weak and --student; or the id of a run of fit, without either.",
     });
   }
+  const file = path ?? named;
+  const { truth, id, classes } = configuration;
+  const pairs = pairsOf([configuration.weak ?? []].flat(), [configuration.student ?? []].flat());
+  const several = pairs.length > 1 ? await chooseAmong(file, pairs, { truth, id, classes }) : undefined;
   const source = isFile
-    ? {
-        file: path ?? named,
-        spec: {
-          ...configuration,
-          weak: configuration.weak as string,
-          student: configuration.student as string,
-        },
-      }
+    ? { file, spec: { truth, id, classes, ...(several?.chosen ?? pairs[0]) } }
     : await ofRun(named, path);
   const read = await readJudgedExamples(source.file, source.spec);
   const { examples, slices } = isFile
@@ -82,17 +81,19 @@ export async function auditJob(configuration: AuditConfiguration, path?: string)
     async work() {
       const result = audit({ ...examples, slices: { ...ownSlices(examples), ...slices } });
       const page = await auditReport(result, {
-        subject: basename(named),
+        subject: several ? `${several.chosen.weak} in ${basename(named)}` : basename(named),
         classes: examples.classes,
         ids: examples.ids,
         configuration,
         environment: environment(),
       });
+      const records = several ? { ...result, choice: several.choice } : result;
+      if (several) page.tables.unshift(choiceTable(several.choice));
       return {
-        records: result,
+        records,
         outcome: {
           report: page,
-          files: { "audit.json": `${JSON.stringify(result, null, 2)}\n` },
+          files: { "audit.json": `${JSON.stringify(records, null, 2)}\n` },
           results: { verdict: result.verdict, agreement: result.agreement, gain: result.gain?.mean ?? null },
         },
         print(folder) {

@@ -67,6 +67,10 @@ const condition = (text: string, others: { path: string; value: string }[]) => {
   return [...others, { path: text.slice(0, at), value: text.slice(at + 1) }];
 };
 
+/** An option that may be given again: the value, or all of them. */
+const oneOrMore = (value: string, others?: string | string[]): string | string[] =>
+  others === undefined ? value : [others, value].flat();
+
 const byteCount = (text: string): number => {
   const [, number, unit] = /^(\d+(?:\.\d+)?)\s*([kMGT]?)B?$/i.exec(text) ?? [];
   if (number === undefined) throw new InvalidArgumentError("A number of bytes, e.g. 500MB or 2GB.");
@@ -276,8 +280,12 @@ program
     "can a student be trusted? agreement, predicted gain, calibration, weak slices, label errors, and a verdict",
   )
   .argument("<run>", "id or folder of a run of fit; or a CSV or JSONL file, with --weak and --student")
-  .option("--weak <column>", "of a file: weak labels, class names or probabilities as JSON")
-  .option("--student <column>", "of a file: the student's, alike")
+  .option(
+    "--weak <column>",
+    "of a file: weak labels, class names or probabilities as JSON; again for each of several supervisors to choose among",
+    oneOrMore,
+  )
+  .option("--student <column>", "of a file: the student's, alike; one for each --weak", oneOrMore)
   .option("--truth <column>", "of a file: true labels; some or all may be missing")
   .option("--id <column>", "of a file: names of the rows (default: line numbers)")
   .option("--classes <names...>", "of a file: the classes, in order")
