@@ -1,4 +1,5 @@
 import type { Study } from "outgrow";
+import { boundaryTilting } from "./boundary-tilting/study.js";
 import { deception } from "./deception/study.js";
 import { misfitGain } from "./misfit-gain/study.js";
 import { raven } from "./raven/study.js";
@@ -7,4 +8,12 @@ import { weakProxies } from "./weak-proxies/study.js";
 import { wtsBeyondAccuracy } from "./wts-beyond-accuracy/study.js";
 
 /** The published systems, in the order of their families. */
-export const studies: readonly Study[] = [w2sg, wtsBeyondAccuracy, deception, misfitGain, raven, weakProxies];
+export const studies: readonly Study[] = [
+  w2sg,
+  wtsBeyondAccuracy,
+  deception,
+  misfitGain,
+  raven,
+  weakProxies,
+  boundaryTilting,
+];

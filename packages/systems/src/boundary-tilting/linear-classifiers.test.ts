@@ -1,0 +1,32 @@
+import { createRandom } from "outgrow";
+import { expect, test } from "vitest";
+import { fitLda, fitLogistic } from "./linear-classifiers.js";
+import { dot } from "./tilt.js";
+
+test("linear discriminant analysis of independent features divides each mean difference by its variance", () => {
+  const random = createRandom("lda");
+  const spreads = [1, 0.5, 2];
+  const labels = Array.from({ length: 20000 }, (_, row) => row % 2);
+  const points = labels.map((label) =>
+    spreads.map((spread, k) => label * (k + 1) + spread * random.normal()),
+  );
+  const { weights } = fitLda(points, labels);
+  spreads.forEach((spread, k) => {
+    expect(weights[k] / weights[0]).toBeCloseTo((k + 1) / spread ** 2, 0);
+  });
+});
+
+test("logistic regression's gradient is zero where it ends", () => {
+  const random = createRandom("logistic");
+  const signs = Array.from({ length: 60 }, (_, row) => (row % 2 === 0 ? -1 : 1));
+  const points = signs.map((sign) => [sign + random.normal(), 3 * random.normal(), random.normal()]);
+  const { weights, bias } = fitLogistic(points, signs, 0.05, 2000);
+  const slope = points.map(
+    (x, row) => -signs[row] / (1 + Math.exp(signs[row] * (dot(weights, x) + bias))) / 60,
+  );
+  for (let k = 0; k < 3; k++) {
+    const gradient = points.reduce((sum, x, row) => sum + slope[row] * x[k], 0.1 * weights[k]);
+    expect(gradient).toBeCloseTo(0, 5);
+  }
+  expect(slope.reduce((sum, value) => sum + value, 0)).toBeCloseTo(0, 5);
+});
