@@ -94,7 +94,7 @@ export function fitLogistic(
   points: readonly Point[],
   signs: ArrayLike<number>,
   lambda: number,
-  steps = 300,
+  steps = 200,
 ): LinearRule {
   const mean = meanOf(points);
   const size = mean.length;
@@ -137,7 +137,7 @@ export function fitLogistic(
 export function fitLda(
   points: readonly Point[],
   labels: ArrayLike<number>,
-  { ridge = 1e-6, iterations = 150 }: { ridge?: number; iterations?: number } = {},
+  { ridge = 1e-6, iterations = 60 }: { ridge?: number; iterations?: number } = {},
 ): LinearRule {
   const { i, j, direction, distance, signs } = centroids(points, labels);
   const within = points.map((point, row) => {

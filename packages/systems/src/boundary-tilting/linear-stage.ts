@@ -135,7 +135,9 @@ function sweep(pair: Pair, config: LinearConfig, random: Random): Row[] {
     draw("test", config.test),
   ];
   const svm = new LinearSvm(train.points);
-  const population = tiltReport(fitLda(test.points, test.truth), test.points, test.truth).angle;
+  const held = [...validation.points, ...test.points];
+  const heldTruth = [...validation.truth, ...test.truth];
+  const population = tiltReport(fitLda(held, heldTruth), held, heldTruth).angle;
   const rows: Row[] = [];
   for (const flips of [config.flips, 0]) {
     const labels = flipLabels(train.truth, flips, random.stream("flips", pair));
@@ -152,7 +154,8 @@ function sweep(pair: Pair, config: LinearConfig, random: Random): Row[] {
         return { ...about, classifier: "svm", power, gap, ...measured(rule, given, { validation, test }) };
       })
       .reverse();
-    const best = levels.reduce((a, b) => ((b.validationError ?? 1) < (a.validationError ?? 1) ? b : a));
+    // The most regularised where several are equally good.
+    const best = levels.reduce((a, b) => ((b.validationError ?? 1) <= (a.validationError ?? 1) ? b : a));
     rows.push(...levels.map((row) => ({ ...row, chosen: row === best })));
     const others: [string, LinearRule][] = [
       ["nearest centroid", nearestCentroid(centroids(train.points, labels))],
@@ -165,7 +168,7 @@ function sweep(pair: Pair, config: LinearConfig, random: Random): Row[] {
     }
     rows.push({
       ...about,
-      classifier: "lda of the population",
+      classifier: "lda of held-out images",
       angle: ((population as number) * 180) / Math.PI,
     });
   }

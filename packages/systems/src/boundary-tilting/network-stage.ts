@@ -5,6 +5,7 @@ import { Tensor } from "@outgrow/engine";
 import {
   applyMlp,
   type Columns,
+  compileRows,
   createRandom,
   createTrainer,
   defineStage,
@@ -63,11 +64,19 @@ export const networkStage = defineStage({
       const fitted = await trainer
         .fit(params, columns, { epochs, learningRate, random: random.stream("order"), signal })
         .finally(() => trainer.dispose());
-      const of = (set: { x: Tensor; truth: Int8Array }) =>
-        adversarialMargins({ params: fitted.params, logits: applyMlp }, set.x, classesOf(set.truth));
-      const [validation, test] = [await of(held.validation), await of(held.test)];
-      const error = ({ correct }: { correct: Uint8Array }) =>
-        1 - correct.reduce((sum, value) => sum + value, 0) / correct.length;
+      const classifier = { params: fitted.params, logits: applyMlp };
+      const test = await adversarialMargins(classifier, held.test.x, classesOf(held.test.truth));
+      const logits = await compileRows<MlpParams<Tensor>, MlpParams<JaxArray>>(
+        "glyph logits",
+        (traced, { x }) => applyMlp(traced, x),
+        fitted.params,
+        { x: held.validation.x },
+      );
+      const { data } = await logits(fitted.params, { x: held.validation.x }).finally(() => logits.dispose());
+      const scores = data as Float32Array;
+      const wrong = held.validation.truth.filter(
+        (sign, row) => !((scores[2 * row + 1] - scores[2 * row]) * sign > 0),
+      );
       rows.push({
         ...blank,
         part: "network",
@@ -76,14 +85,14 @@ export const networkStage = defineStage({
         size,
         classifier: "network",
         decay,
-        validationError: error(validation),
-        testError: error(test),
+        validationError: wrong.length / held.validation.truth.length,
+        testError: test.correct.filter((value) => value === 0).length / test.correct.length,
         linearised: test.meanLinearised,
         boundary: test.meanBoundary,
       });
       progress(rows.length / network.decays.length);
     }
-    const best = rows.reduce((a, b) => ((b.validationError ?? 1) < (a.validationError ?? 1) ? b : a));
+    const best = rows.reduce((a, b) => ((b.validationError ?? 1) <= (a.validationError ?? 1) ? b : a));
     const chosen = rows.map((row) => ({ ...row, chosen: row === best }));
     await writeFile(join(folder, "rows.json"), JSON.stringify(chosen));
   },

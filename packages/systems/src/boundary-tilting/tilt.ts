@@ -43,11 +43,20 @@ export interface TiltReport {
   warnings: string[];
 }
 
-export const dot = (a: Point, b: Point): number => {
-  let sum = 0;
-  for (let k = 0; k < a.length; k++) sum += a[k] * b[k];
-  return sum;
-};
+/** Four sums side by side: a single one would wait for each of its additions. */
+export function dot(a: Point, b: Point): number {
+  const size = a.length;
+  const whole = size - (size % 4);
+  let [p, q, r, s] = [0, 0, 0, 0];
+  for (let k = 0; k < whole; k += 4) {
+    p += a[k] * b[k];
+    q += a[k + 1] * b[k + 1];
+    r += a[k + 2] * b[k + 2];
+    s += a[k + 3] * b[k + 3];
+  }
+  for (let k = whole; k < size; k++) p += a[k] * b[k];
+  return p + q + (r + s);
+}
 export const norm = (a: Point): number => Math.sqrt(dot(a, a));
 const combine = (a: Point, s: number, b: Point, t: number): Float64Array =>
   Float64Array.from({ length: a.length }, (_, k) => s * a[k] + t * b[k]);
