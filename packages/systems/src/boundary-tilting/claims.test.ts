@@ -66,5 +66,9 @@ test("claims of the sweep hold where the tilt falls with lambda, more so with wr
     C4: "holds",
     C5: "holds",
   });
-  expect(verdicts((power, flips) => 40 + (flips ? 10 : -5) * power)).toEqual({ C3: "refuted", C4: "refuted", C5: "refuted" });
+  expect(verdicts((power, flips) => 40 + (flips ? 10 : -5) * power)).toEqual({
+    C3: "refuted",
+    C4: "refuted",
+    C5: "refuted",
+  });
 });
