@@ -32,6 +32,7 @@ config:
   modes: [linear-probe]
   methods: [naive, confidence, confidence-official, confidence-ramp, product]
   analyses: false
+  parts: [classification]
   supervisionSize: 2000
   transferSize: 2000
   ladder:

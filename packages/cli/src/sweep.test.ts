@@ -18,6 +18,7 @@ config:
   modes: [linear-probe]
   methods: [naive]
   analyses: false
+  parts: [classification]
   ladder: [{ width: 4, samples: 300, epochs: 1 }, { width: 8, samples: 300, epochs: 1 }]
 grid: { seed: [0, 1] }
 resources: { memory: 1 GiB }
