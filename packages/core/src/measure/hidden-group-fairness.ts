@@ -78,7 +78,8 @@ const ILL_CONDITIONED = 100;
  * Fairness of a classifier between groups that were not recorded, from three or more weak proxies (Zhu et al. 2022, "Weak
  * Proxies are Sufficient and Preferable for Fairness with Missing Sensitive Attributes"). `global` is right where proxies err
  * independently of each other and of the prediction given the group. Where their errors depend on the prediction it can be
- * further off than one proxy by itself, and nothing in the data tells: compare with `local` on many rows.
+ * further off than one proxy by itself. No number measures that; rates outside [0, 1], fallbacks of predictions with many rows
+ * and a `local` that is far from it are signs, and their absence proves nothing.
  *
  * @throws UserError for fewer than three proxies, copies of one, values that are no groups and groups that no proxy names
  */

@@ -40,7 +40,7 @@ export const weakProxies: Study<typeof gapsSchema, Row & ResultRow> = {
   },
   notes: [
     "Names depend on the group alone; three logistic regressions learn the group from names of another population, with another share of the groups. The audited models (a stump, logistic regression, a network of 16, 30 boosted stumps) never see the group.",
-    "Where guesses of the group lean towards the model's prediction by 0.1 of probability, one proxy overstates the gap and one error matrix for all rows more than doubles it: worse than no calibration. Where they lean against it, calibration helps. Nothing in the data without the attribute tells these worlds apart.",
+    "Where guesses of the group lean towards the model's prediction by 0.1 of probability, one proxy overstates the gap and one error matrix for all rows more than doubles it: worse than no calibration. Where they lean against it, calibration helps. Without the attribute there are signs of it at most (`local` far from `global`), no measure.",
     "With two groups and two classes the calibrated penalty is the uncalibrated one times a number: both trainings have the same frontier of accuracy and gap, and the calibrated one reaches further along it at an equal strength.",
   ],
 };
