@@ -21,13 +21,13 @@ import { z } from "zod";
 
 const size = z.int().min(1);
 
-/** About a million parameters and two million tokens: one pass over documents that never repeat. */
+/** About a million parameters and 1.5 million tokens: one pass over documents that never repeat. */
 export const arithBaseSchema = z.strictObject({
   /** Of the world and of all that is drawn for the model. */
   seed: z.int().min(0),
   world: arithChainSchema.prefault({}),
   /** Tokens of pretraining. */
-  tokens: size.default(2_000_000),
+  tokens: size.default(1_500_000),
   /**
    * How numbers are read: the frequent ones as words, or all digit by digit. On this world, whose numbers go up to 100, words were
    * better: after two million tokens 95 of 100 problems of one step were right, and 84 after 2.5 million with digits (seed 100).
