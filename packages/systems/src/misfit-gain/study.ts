@@ -209,6 +209,8 @@ async function figures(results: StudyResults<Row>) {
     results.rows.some((row) => Object.entries(condition).every(([name, value]) => row[name] === value));
   const settings = (["R", "N", "P"] as const).filter((setting) => has({ setting, head: "linear" }));
   if (settings.length > 0) {
+    const linear = results.rows.filter((row) => row.head === "linear");
+    const far = linear.filter((row) => settings.includes(row.setting as "R") && !isShown(row)).length;
     made.push(
       await report.scatter(
         {
@@ -216,17 +218,16 @@ async function figures(results: StudyResults<Row>) {
           y: "Gain (share of the target's variance)",
           series: settings.map((setting) => ({
             name: { R: "R: realizable", N: "N: nearly", P: "P: pretrained" }[setting],
-            points: thinned(
-              results.rows.filter((row) => row.setting === setting && row.head === "linear"),
-            ).map((row): [number, number] => [row.misfit as number, row.gain as number]),
+            points: thinned(linear.filter((row) => row.setting === setting && isShown(row))).map(
+              (row): [number, number] => [row.misfit as number, row.gain as number],
+            ),
           })),
           diagonal: "gain = misfit",
         },
         {
           name: "gain-by-misfit",
           title: "What the student gains is what it cannot fit",
-          caption:
-            "Each point is a student of one weak representation and task, at most 400 of each setting.",
+          caption: `Each point is a student of one weak representation and task, at most 400 of each setting.${far === 0 ? "" : ` Off the picture: ${far} students with a misfit above ${FARTHEST}.`}`,
         },
       ),
     );
@@ -265,6 +266,10 @@ async function figures(results: StudyResults<Row>) {
   }
   return made;
 }
+
+/** Misfit up to which students are drawn: beyond it their labels say nothing of the target. */
+const FARTHEST = 1.5;
+const isShown = (row: Row) => (row.misfit as number) <= FARTHEST;
 
 const isStrength = (row: Row) => row.part === "linear" && row.head === "linear";
 
