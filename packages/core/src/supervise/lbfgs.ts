@@ -8,6 +8,8 @@ export interface LbfgsOptions {
   maxIterations?: number;
   /** Pairs of steps and gradient changes kept. Default 10. */
   memory?: number;
+  /** Divides by an estimate of the Hessian at the start, or one that holds everywhere, in place. Default: 1. */
+  precondition?: (values: Float64Array) => void;
 }
 
 export interface LbfgsResult {
@@ -27,7 +29,7 @@ const maxHalvings = 40;
  * with steps halved until they decrease the function enough. Deterministic.
  */
 export function minimise(objective: Objective, start: Float64Array, options: LbfgsOptions = {}): LbfgsResult {
-  const { tolerance = 1e-6, maxIterations = 500, memory = 10 } = options;
+  const { tolerance = 1e-6, maxIterations = 500, memory = 10, precondition } = options;
   const history: Curvature[] = [];
   let point: Float64Array = start.slice();
   let gradient: Float64Array = new Float64Array(point.length);
@@ -35,11 +37,11 @@ export function minimise(objective: Objective, start: Float64Array, options: Lbf
 
   let iterations = 0;
   for (; iterations < maxIterations && largest(gradient) > tolerance; iterations++) {
-    const direction = descentDirection(gradient, history);
+    const direction = descentDirection(gradient, history, precondition);
     const slope = dot(direction, gradient);
     const nextGradient = new Float64Array(point.length);
     // Before any curvature is known, the first step has length 1 at most.
-    let step = history.length > 0 ? 1 : Math.min(1, 1 / Math.sqrt(dot(gradient, gradient)));
+    let step = history.length > 0 || precondition ? 1 : Math.min(1, 1 / Math.sqrt(dot(gradient, gradient)));
     let next = moved(point, direction, step);
     let nextValue = objective(next, nextGradient);
     for (let halvings = 0; !(nextValue <= value + sufficientDecrease * step * slope); halvings++) {
@@ -72,7 +74,11 @@ function remember(history: Curvature[], memory: number, s: Float64Array, y: Floa
 }
 
 /** Minus the inverse Hessian's estimate times the gradient, by the two-loop recursion. */
-function descentDirection(gradient: Float64Array, history: readonly Curvature[]): Float64Array {
+function descentDirection(
+  gradient: Float64Array,
+  history: readonly Curvature[],
+  precondition: LbfgsOptions["precondition"],
+): Float64Array {
   const direction = gradient.map((g) => -g);
   const alphas = new Float64Array(history.length);
   for (let h = history.length - 1; h >= 0; h--) {
@@ -80,9 +86,12 @@ function descentDirection(gradient: Float64Array, history: readonly Curvature[])
     alphas[h] = rho * dot(s, direction);
     addTo(direction, y, -alphas[h]);
   }
+  precondition?.(direction);
   const newest = history.at(-1);
   if (newest) {
-    const scale = 1 / (newest.rho * dot(newest.y, newest.y));
+    const bent = newest.y.slice();
+    precondition?.(bent);
+    const scale = 1 / (newest.rho * dot(newest.y, bent));
     for (let i = 0; i < direction.length; i++) direction[i] *= scale;
   }
   history.forEach(({ s, y, rho }, h) => {

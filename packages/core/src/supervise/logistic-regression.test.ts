@@ -60,6 +60,30 @@ describe("logistic regression", () => {
     }
   });
 
+  test("columns that nearly say the same cost few steps: the bound on the curvature takes their directions apart", () => {
+    const base = random.stream("alike").normals(300);
+    const features = Float32Array.from(
+      { length: 300 * 8 },
+      (_, i) => base[Math.floor(i / 8)] * (1 + (i % 8)),
+    );
+    random
+      .stream("apart")
+      .normals(features.length, 0.05)
+      .forEach((noise, i) => {
+        features[i] += noise;
+      });
+    const labels = Int32Array.from(base, (x, i) => (x + features[i * 8] - features[i * 8 + 1] > 0 ? 1 : 0));
+    const given = { classes: 2, tolerance: 1e-7 };
+    const fitted = fitLogistic({ values: features, shape: [300, 8] }, labels, given);
+    // Sparse rows are fitted without the bound.
+    const offsets = Int32Array.from({ length: 301 }, (_, i) => i * 8);
+    const sparse = { offsets, columns: Int32Array.from({ length: 2400 }, (_, i) => i % 8) };
+    const plain = fitLogistic({ values: features, shape: [300, 8], sparse }, labels, given);
+    expect(fitted.converged && plain.converged).toBe(true);
+    expect(fitted.iterations).toBeLessThan(plain.iterations / 2);
+    expect(fitted.loss).toBeCloseTo(plain.loss, 10);
+  });
+
   test("the loss at zero weights is ln(classes), whatever the labels", () => {
     const loss = logisticLoss(sameRowsDense, softTargets(3, 3), 1);
     expect(loss(new Float64Array(15), new Float64Array(15))).toBeCloseTo(Math.log(3), 6);

@@ -1,5 +1,6 @@
 import type { SoftLabels } from "../data/soft-labels.js";
 import { UserError } from "../errors.js";
+import { curvatureBound } from "./curvature-bound.js";
 import { addOuter, type Features, scoreRow, withoutEmptyColumns } from "./features.js";
 import { type LbfgsOptions, minimise, type Objective } from "./lbfgs.js";
 import { checkSoftLabels, oneHot } from "./weak-labels.js";
@@ -75,7 +76,11 @@ export function fitLogistic(
   // A column without a value keeps weight 0, so a large vocabulary costs nothing where it is not used.
   const { features: used, kept } = withoutEmptyColumns(features);
   const start = new Float64Array((kept.length + 1) * classes);
-  const { point, value, ...progress } = minimise(logisticLoss(used, targets, l2), start, options);
+  const precondition = used.sparse ? undefined : curvatureBound(used.values, used.shape, l2);
+  const { point, value, ...progress } = minimise(logisticLoss(used, targets, l2), start, {
+    precondition,
+    ...options,
+  });
   const { weights: fitted, bias } = split(point, kept.length, classes);
   const weights = new Float64Array(columns * classes);
   kept.forEach((column, i) => {
