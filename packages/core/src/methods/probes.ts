@@ -18,10 +18,15 @@ export const probeDefaults = { neighbours: 50, l2: 1e-3, contamination: 0.1 };
 /** What a probe fitted to the labels says of the same examples. */
 type Probe = (features: Tensor, labels: SoftLabels) => Promise<SoftLabels>;
 
+/** By features: several methods and supervisors look at the same, whose neighbours do not depend on the labels. */
+const known = new WeakMap<Tensor, Promise<Int32Array>>();
+
 /** Mean label of the nearest points, itself among them. */
 export const knnProbe: Probe = async (features, labels) => {
   const k = Math.min(probeDefaults.neighbours, labels.shape[0]);
-  return meanLabels(await nearestNeighbours(features, k, { self: true }), k, labels);
+  const nearest = known.get(features) ?? nearestNeighbours(features, k, { self: true });
+  known.set(features, nearest);
+  return meanLabels(await nearest, k, labels);
 };
 
 /** Logistic regression by L-BFGS from zero. */
