@@ -2,6 +2,7 @@
  * Weak-to-strong generalization (Burns et al. 2023): the weak supervisor learns from the truth and labels examples that
  * it has not seen; the strong student learns from those labels; the ceiling is the same model trained on the truth.
  */
+import type { Tensor } from "@outgrow/engine";
 import {
   type Backbone,
   backboneFeatures,
@@ -61,6 +62,8 @@ export interface Trained {
 export class Workshop {
   private readonly finetuners = new Map<string, Promise<Finetuner>>();
   private readonly predictors = new Map<string, ReturnType<typeof compileClassifier>>();
+  /** Of models before they are trained, which all methods and supervisors share. */
+  private readonly features = new WeakMap<Participant, Promise<Tensor>>();
   /** Trainings of one program take turns, whoever asks for them at the same time. */
   private latest: Promise<unknown> = Promise.resolve();
 
@@ -102,7 +105,7 @@ export class Workshop {
         return this.fit(strong, inputs, labels, method, random, signal);
       },
       label: (student: ClassifierParams) => this.predict(strong, student, strong.transfer),
-      features: () => backboneFeatures(strong.backbone, strong.transfer),
+      features: () => this.featuresOf(strong),
     });
     return { params, test: await this.predict(strong, params, strong.test) };
   }
@@ -117,6 +120,12 @@ export class Workshop {
     const targets = oneHot(truth.transfer, this.classes);
     const params = await this.fit(strong, strong.transfer, targets, naive, random, signal);
     return { params, test: await this.predict(strong, params, strong.test) };
+  }
+
+  private featuresOf(strong: Participant): Promise<Tensor> {
+    const features = this.features.get(strong) ?? backboneFeatures(strong.backbone, strong.transfer);
+    this.features.set(strong, features);
+    return features;
   }
 
   async dispose(): Promise<void> {
