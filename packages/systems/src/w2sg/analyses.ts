@@ -18,6 +18,8 @@ import {
   type Random,
   randomFlips,
   type SoftLabels,
+  type StageContext,
+  type StageOutput,
   trainLogisticRegression,
 } from "outgrow";
 import { z } from "zod";
@@ -111,64 +113,83 @@ const withLabelInput = ({ backbone }: Participant) => ({
 export const PASSES = 20;
 
 /**
- * Accuracy after each of many passes of a student and of the ceiling, on two halves of the tests: one to choose a pass by,
- * the other to measure it, or the best pass would look better than it is.
+ * Accuracy after each of many passes, on two halves of the tests: one to choose a pass by, the other to measure it, or the
+ * best pass would look better than it is.
  */
 export interface Passes {
-  student: { choosing: number[]; measuring: number[] };
-  ceiling: { choosing: number[]; measuring: number[] };
+  choosing: number[];
+  measuring: number[];
 }
 
+const manyPasses = taskSchema.extend({ passes: z.int().min(2) });
+
+/** Follows a student that learns from the supervisor's labels. */
 export const passesStage = defineStage({
   name: "w2sg/passes",
-  version: 1,
+  version: 2,
   code: import.meta.url,
-  config: taskSchema.extend({ weak: z.string(), passes: z.int().min(2) }),
+  config: manyPasses.extend({ weak: z.string() }),
   inputs: { backbone: fromStage, supervisor: fromStage },
   async run(context) {
-    const { config, inputs, folder, signal, shared } = context;
-    const { participant, truth, random } = await seat(context, inputs.backbone);
-    const { transfer } = await readPredictions(inputs.supervisor);
-    const recipe = recipes[config.mode];
-    const { backbone } = participant;
-    const finetuner = await shared(`w2sg passes ${backbone.name} ${config.transferSize}`, () =>
-      createFinetuner({
-        backbone,
-        classes: 2,
-        inputs: participant.transfer,
-        loss: naive.loss(transfer as SoftLabels, recipe.batchSize),
-        batchSize: recipe.batchSize,
-      }),
-    );
-    const follow = async (labels: SoftLabels) => {
-      const curve: { choosing: number[]; measuring: number[] } = { choosing: [], measuring: [] };
-      await finetuner.fit(backbone, participant.transfer, labels, {
-        epochs: config.passes,
-        learningRate: recipe.learningRate,
-        schedule: recipe.schedule,
-        random: random.stream("student", config.weak),
-        signal,
-        afterPass: {
-          inputs: participant.test,
-          look: (predictions) => {
-            const hard = hardLabels(predictions);
-            for (const [half, values] of [curve.choosing, curve.measuring].entries()) {
-              const own = (all: Int32Array) => all.filter((_, i) => i % 2 === half);
-              values.push(accuracy(own(hard), own(truth.test)).value as number);
-            }
-          },
-        },
-      });
-      return curve;
-    };
-    const student = await follow(transfer as SoftLabels);
-    const ceiling = await follow(oneHot(truth.transfer, 2));
-    await writeFile(join(folder, "passes.json"), JSON.stringify({ student, ceiling } satisfies Passes));
+    const { transfer } = await readPredictions(context.inputs.supervisor);
+    await follow(context, context.config.weak, () => transfer as SoftLabels);
   },
 });
 
+/** Follows the ceiling. */
+export const ceilingPassesStage = defineStage({
+  name: "w2sg/ceiling-passes",
+  version: 1,
+  code: import.meta.url,
+  config: manyPasses,
+  inputs: { backbone: fromStage },
+  async run(context) {
+    await follow(context, "ceiling", ({ transfer }) => oneHot(transfer, 2));
+  },
+});
+
+async function follow(
+  context: StageContext<z.output<typeof manyPasses>, { backbone: StageOutput }>,
+  order: string,
+  labelsOf: (truth: Truth) => SoftLabels,
+): Promise<void> {
+  const { config, inputs, folder, signal, shared } = context;
+  const { participant, truth, random } = await seat(context, inputs.backbone);
+  const labels = labelsOf(truth);
+  const recipe = recipes[config.mode];
+  const { backbone } = participant;
+  const finetuner = await shared(`w2sg passes ${backbone.name} ${config.transferSize}`, () =>
+    createFinetuner({
+      backbone,
+      classes: 2,
+      inputs: participant.transfer,
+      loss: naive.loss(labels, recipe.batchSize),
+      batchSize: recipe.batchSize,
+    }),
+  );
+  const curve: Passes = { choosing: [], measuring: [] };
+  await finetuner.fit(backbone, participant.transfer, labels, {
+    epochs: config.passes,
+    learningRate: recipe.learningRate,
+    schedule: recipe.schedule,
+    random: random.stream("student", order),
+    signal,
+    afterPass: {
+      inputs: participant.test,
+      look: (predictions) => {
+        const hard = hardLabels(predictions);
+        for (const [half, values] of [curve.choosing, curve.measuring].entries()) {
+          const own = (all: Int32Array) => all.filter((_, i) => i % 2 === half);
+          values.push(accuracy(own(hard), own(truth.test)).value as number);
+        }
+      },
+    },
+  });
+  await writeFile(join(folder, "passes.json"), JSON.stringify(curve));
+}
+
 /** What the last pass loses against the best one, on tests that did not choose it. */
-export function lossAfterBest({ choosing, measuring }: Passes["student"]): number {
+export function lossAfterBest({ choosing, measuring }: Passes): number {
   const best = choosing.indexOf(Math.max(...choosing));
   return measuring[best] - measuring[measuring.length - 1];
 }

@@ -4,6 +4,7 @@
 import { type ExperimentContext, meanInterval, methods, report, type Study, StudyResults } from "outgrow";
 import { z } from "zod";
 import {
+  ceilingPassesStage,
   lessonStage,
   lessons,
   lossAfterBest,
@@ -161,16 +162,17 @@ async function analyse(
         }
         if (config.modes.includes("full-finetune")) {
           const { taskConfig, inputs } = await of("full-finetune");
-          const curves = await lab.run(passesStage, { ...taskConfig, passes: config.passes }, inputs, {
-            signal,
-          });
+          const followed = { ...taskConfig, passes: config.passes };
+          const { weak: _, ...followedCeiling } = followed;
+          const { backbone } = inputs;
+          const curve = await lab.run(passesStage, followed, inputs, { signal });
+          const ceilingCurve = await lab.run(ceilingPassesStage, followedCeiling, { backbone }, { signal });
           const probes = await lab.run(salienceStage, taskConfig, inputs, { signal });
           pending.push(
             async () => {
-              const { student: own, ceiling } = await curves.json<Passes>("passes.json");
               const losses = {
-                lossAfterBest: lossAfterBest(own),
-                ceilingLossAfterBest: lossAfterBest(ceiling),
+                lossAfterBest: lossAfterBest(await curve.json<Passes>("passes.json")),
+                ceilingLossAfterBest: lossAfterBest(await ceilingCurve.json<Passes>("passes.json")),
               };
               return { ...about("full-finetune", "passes"), ...none, ...losses };
             },
