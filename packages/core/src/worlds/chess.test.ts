@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Chess } from "chess.js";
+import { Chess, type Move } from "chess.js";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { createRandom } from "../random.js";
 import { bestChessMove, chess, chessPuzzle, chessTokens, moveOfTokens, moveTokens } from "./chess.js";
@@ -27,6 +27,41 @@ describe("the best move", () => {
   ])("none where %s", (_, fen) => {
     expect(bestChessMove(fen)).toBeUndefined();
   });
+});
+
+/** All moves and all replies, each with what chess.js says of it. */
+function slowBestMove(fen: string) {
+  const worth: Record<string, number> = { p: 1, n: 3, b: 3, r: 5, q: 9 };
+  const gainOf = ({ captured, promotion }: Move) =>
+    (captured ? worth[captured] : 0) + (promotion ? worth[promotion] - 1 : 0);
+  const game = new Chess(fen);
+  const moves = game.moves({ verbose: true });
+  const mates = moves.filter(({ san }) => san.endsWith("#"));
+  if (mates.length > 0) return mates.length === 1 ? { best: mates[0].lan, theme: "mate-in-one" } : undefined;
+  const gains = moves.map((move) => {
+    const replies = new Chess(move.after).moves({ verbose: true });
+    const isMated = replies.some(({ san }) => san.endsWith("#"));
+    return { best: move.lan, gain: gainOf(move) - (isMated ? 1e9 : Math.max(0, ...replies.map(gainOf))) };
+  });
+  const [first, second] = gains.sort((a, b) => b.gain - a.gain);
+  const isClear = first?.gain >= 3 && (second === undefined || first.gain - second.gain >= 2);
+  return isClear ? { best: first.best, theme: "hanging-piece" } : undefined;
+}
+
+test("the best move is that of a search without shortcuts", () => {
+  // Pawns about to promote and to be taken in passing, castling, mates; and every fourth position of a game.
+  const fens = [
+    "1n1k4/P7/8/8/8/8/8/4K3 w - - 0 1",
+    "rnb1kbnr/ppp1pppp/8/3pP3/6q1/8/PPPP1PPP/RNBQKBNR w KQkq d6 0 3",
+    "r3k2r/8/8/8/7Q/8/8/4K2R b Kkq - 0 1",
+    ...world
+      .play(createRandom("search"))
+      .filter((_, i) => i % 4 === 3)
+      .map(({ fen }) => fen),
+  ];
+  const found = fens.map(bestChessMove);
+  expect(found).toEqual(fens.map(slowBestMove));
+  expect(found.filter(Boolean).length).toBeGreaterThan(1);
 });
 
 test("tokens say all of a position but its clocks, and a move is itself again", () => {

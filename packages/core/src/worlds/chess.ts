@@ -1,4 +1,4 @@
-import { Chess, SQUARES } from "chess.js";
+import { Chess, SQUARES, type Square } from "chess.js";
 import { z } from "zod";
 import { UserError } from "../errors.js";
 import { createRandom, type Random } from "../random.js";
@@ -100,31 +100,57 @@ const worth: Record<string, number> = { p: 1, n: 3, b: 3, r: 5, q: 9, k: 0 };
 /** A piece, at least; the second best move must win so much less. */
 const [LEAST_GAIN, MARGIN] = [3, 2];
 
-/** The only best move, where there is one: checkmate, or what wins most material after the best reply. By search of all moves and replies. */
+/**
+ * The only best move, where there is one: checkmate, or what wins most material after the best reply. By search of all moves
+ * and replies; moves that win too little at once to come near the best are not followed.
+ */
 export function bestChessMove(
   fen: string,
 ): { best: UciMove; theme: "mate-in-one" | "hanging-piece" } | undefined {
   const game = loaded(fen);
-  const moves = game.moves({ verbose: true });
-  const mates = moves.filter(({ san }) => san.endsWith("#"));
-  if (mates.length > 0) return mates.length === 1 ? { best: mates[0].lan, theme: "mate-in-one" } : undefined;
-  if (!moves.some(({ captured }) => captured && worth[captured] >= LEAST_GAIN)) return undefined;
-  const gains = moves.map((move) => {
-    game.move(move);
-    const replies = game.moves({ verbose: true });
-    const loss = replies.some(({ san }) => san.endsWith("#"))
-      ? Number.POSITIVE_INFINITY
-      : Math.max(0, ...replies.map(gainOf));
-    game.undo();
-    return { lan: move.lan, gain: gainOf(move) - loss };
-  });
-  const [first, second] = gains.sort((a, b) => b.gain - a.gain);
-  const isClear = first.gain >= LEAST_GAIN && (second === undefined || first.gain - second.gain >= MARGIN);
-  return isClear ? { best: first.lan, theme: "hanging-piece" } : undefined;
+  const moves = game.moves();
+  const mates = moves.filter(isMate);
+  if (mates.length > 0) {
+    return mates.length === 1 ? { best: game.move(mates[0]).lan, theme: "mate-in-one" } : undefined;
+  }
+  const atOnce = moves.map((san) => ({ san, gain: gainOf(game, san) })).sort((a, b) => b.gain - a.gain);
+  let first = { san: "", gain: Number.NEGATIVE_INFINITY };
+  let second = first;
+  for (const { san, gain: most } of atOnce) {
+    // A reply takes from the gain, never adds to it.
+    if (first.gain - most >= MARGIN || Math.max(first.gain, most) < LEAST_GAIN) break;
+    const gain = most - lossAfter(game, san);
+    if (gain > first.gain) [first, second] = [{ san, gain }, first];
+    else if (gain > second.gain) second = { san, gain };
+  }
+  const isClear = first.gain >= LEAST_GAIN && first.gain - second.gain >= MARGIN;
+  return isClear ? { best: game.move(first.san).lan, theme: "hanging-piece" } : undefined;
 }
 
-const gainOf = ({ captured, promotion }: { captured?: string; promotion?: string }) =>
-  (captured ? worth[captured] : 0) + (promotion ? worth[promotion] - 1 : 0);
+/** Most material that the reply to a move takes; infinite if it mates. */
+function lossAfter(game: Chess, san: string): number {
+  game.move(san);
+  const replies = game.moves();
+  const loss = replies.some(isMate)
+    ? Number.POSITIVE_INFINITY
+    : Math.max(0, ...replies.map((reply) => gainOf(game, reply)));
+  game.undo();
+  return loss;
+}
+
+/*
+ * Moves in algebraic notation say all that is needed, e.g. Rxe8#, exd8=Q+: chess.js writes them ten times as fast as moves with
+ * their positions before and after.
+ */
+const isMate = (san: string) => san.endsWith("#");
+
+/** Material that a move takes and makes. */
+function gainOf(game: Chess, san: string): number {
+  const [, captures, square, promotion] = /(x?)([a-h][1-8])(?:=(\w))?[+#]?$/.exec(san) ?? [];
+  // Castling has no square. Of the pawn that is taken in passing the square is empty.
+  const captured = captures ? worth[game.get(square as Square)?.type ?? "p"] : 0;
+  return captured + (promotion ? worth[promotion.toLowerCase()] - 1 : 0);
+}
 
 export interface ChessWorld extends BoardWorld {
   config: ChessConfig;
@@ -149,9 +175,10 @@ function generate(given: z.input<typeof chessSchema>, random: Random): ChessWorl
     const game = new Chess();
     const played = [];
     for (let ply = 0; ply < config.plies && !game.isGameOver(); ply++) {
-      const moves = game.moves({ verbose: true });
-      const most = Math.max(...moves.map(gainOf));
-      const best = moves.filter((move) => gainOf(move) === most);
+      const moves = game.moves();
+      const gains = moves.map((san) => gainOf(game, san));
+      const most = Math.max(...gains);
+      const best = moves.filter((_, i) => gains[i] === most);
       const from = most > 0 && random.uniform() < config.captures ? best : moves;
       const { before, lan, after } = game.move(from[random.integer(from.length)]);
       played.push({ fen: before, move: lan, after });
@@ -159,15 +186,22 @@ function generate(given: z.input<typeof chessSchema>, random: Random): ChessWorl
     return played;
   };
 
-  /** Puzzles of games, without end. */
-  function* found(random: Random): Generator<ChessPuzzle & { split: WorldSplit }, never> {
+  /** Puzzles of games, without end. Positions of other parts are not searched, and come as they are. */
+  function* found(
+    wanted: WorldSplit,
+    random: Random,
+  ): Generator<{ split: WorldSplit; puzzle?: ChessPuzzle }, never> {
     for (;;) {
       for (const { fen } of play(random)) {
+        const split = splitOf(keyOf(fen));
+        if (split !== wanted) {
+          yield { split };
+          continue;
+        }
         const known = bestChessMove(fen);
         if (!known || !config.themes.includes(known.theme)) continue;
         const difficulty = known.theme === "mate-in-one" ? 2 : 1;
-        const puzzle = chessPuzzle(fen, known.best, known.theme, difficulty);
-        yield { ...puzzle, split: splitOf(puzzle.id) };
+        yield { split, puzzle: chessPuzzle(fen, known.best, known.theme, difficulty) };
       }
     }
   }
@@ -189,8 +223,11 @@ function generate(given: z.input<typeof chessSchema>, random: Random): ChessWorl
       }
     },
     puzzles(split, count, random) {
-      const puzzles = found(random);
-      return drawDistinct("chess", split, count, () => drawOf("chess", split, () => puzzles.next().value));
+      const puzzles = found(split, random);
+      return drawDistinct("chess", split, count, () => {
+        const { puzzle } = drawOf("chess", split, () => puzzles.next().value);
+        return { ...(puzzle as ChessPuzzle), split };
+      });
     },
     text: boardText,
   };

@@ -190,10 +190,14 @@ export async function readMoves(
   return { transfer: rows(tensors.transfer), test: rows(tensors.test), truth: rows(tensors.truth) };
 }
 
+/** Puzzles of chess are found in games, most of whose positions would be of parts that are not wanted. */
+const chessShares = { pretrain: 0.2, supervision: 0.25, transfer: 0.25, validation: 0, test: 0.3 };
+
 function worldOf({ seed, board }: z.output<typeof worldSchema>) {
   const random = createRandom(seed).stream("puzzles", board);
-  const kind = board === "chess" ? chess : kingPath;
-  const world: BoardWorld = kind.generate({}, random.stream("world"));
+  const own = random.stream("world");
+  const world: BoardWorld =
+    board === "chess" ? chess.generate({ splits: chessShares }, own) : kingPath.generate({}, own);
   return { world, random };
 }
 
