@@ -1,4 +1,5 @@
 export * as arithBase from "./base-models/arith-chain.js";
+export * as benignOscillation from "./benign-oscillation/index.js";
 export * as boundaryTilting from "./boundary-tilting/index.js";
 export * as deception from "./deception/index.js";
 export { experiments } from "./experiments.js";

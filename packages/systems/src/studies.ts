@@ -1,4 +1,5 @@
 import type { Study } from "outgrow";
+import { benignOscillation } from "./benign-oscillation/study.js";
 import { boundaryTilting } from "./boundary-tilting/study.js";
 import { deception } from "./deception/study.js";
 import { misfitGain } from "./misfit-gain/study.js";
@@ -16,4 +17,5 @@ export const studies: readonly Study[] = [
   raven,
   weakProxies,
   boundaryTilting,
+  benignOscillation,
 ];
