@@ -73,8 +73,12 @@ export function cellsOf({ steps, kappas, train, weakTrain }: Config): Cell[] {
     }),
     at("schedules", "full batch", 1.4, { options: { batch: "all" } }),
     at("schedules", "full batch, rate made up", 1.4 * share, { options: { batch: "all" } }),
-    ...[0.02, 0.1, 0.3].map((flips) => at("noise", `labels flipped, ${flips}`, 0.5, { options: { flips } })),
-    ...[1e-4, 1e-3, 1e-2].map((gradientNoise) =>
+    ...[0.1, 0.3].map((flips) => at("noise", `labels flipped, ${flips}`, 0.5, { options: { flips } })),
+    at("noise", "labels flipped, 0.3, same sum of rates as 1.3", 0.1, {
+      phases: sumOf(1.3, 0.1),
+      options: { flips: 0.3 },
+    }),
+    ...[0.001, 0.01, 0.1].map((gradientNoise) =>
       at("noise", `gradient noise, ${gradientNoise}`, 0.5, { options: { gradientNoise } }),
     ),
     ...[0.05, 0.2].flatMap((noise) =>

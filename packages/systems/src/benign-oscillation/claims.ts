@@ -30,6 +30,21 @@ const extreme =
       return values.length === 0 || values.includes(null) ? null : choose(...(values as number[]));
     });
 
+/** Of rates on other data, against that of kappa 1.4 and 0.5 on the card's. */
+const contrast = (cell: string, large: number, small: number) => ({
+  statistic: `difference in accuracy on weak points, ${cell}, kappa ${large} minus ${small}, less that of C1`,
+  unit,
+  side: "below" as const,
+  values: (results: Results) => {
+    const there = differ({ cell, kappa: large }, { cell, kappa: small })(results);
+    const here = differ(same(1.4), same(0.5))(results);
+    return there.map(([value], seed) => {
+      const [usual] = here[seed];
+      return [value === null || usual === null ? null : value - usual];
+    });
+  },
+});
+
 export const claims: Claim<Results>[] = [
   {
     id: "C1",
@@ -154,6 +169,43 @@ export const claims: Claim<Results>[] = [
         side: "below",
         values: differ({ cell: "full batch" }, same(1.4)),
       },
+    ],
+  },
+  {
+    id: "C9",
+    statement:
+      "It need not be a large rate: wrong labels keep outputs off the label at a small one and teach the weak feature too. Noise on the gradient does not.",
+    needs: ["sweep", "schedules", "noise"],
+    parts: [
+      {
+        statistic:
+          "accuracy on weak points, kappa 0.1 with the sum of rates of kappa 1.3, 30 % of visits with wrong labels minus none",
+        unit,
+        side: "above",
+        threshold: 0.3,
+        values: differ(
+          { cell: "labels flipped, 0.3, same sum of rates as 1.3" },
+          { cell: "same sum of rates as 1.3" },
+        ),
+      },
+      ...[0.001, 0.01, 0.1].map((noise) => ({
+        statistic: `accuracy on weak points, kappa 0.5, gradient noise ${noise} minus none`,
+        unit,
+        side: "within" as const,
+        threshold: 0.05,
+        values: differ({ cell: `gradient noise, ${noise}` }, same(0.5)),
+      })),
+    ],
+  },
+  {
+    id: "C10",
+    statement:
+      "The contrast of rates shrinks where weak points oscillate on long noise, where all points have noise, and where half of the points are weak.",
+    needs: ["sweep", "data"],
+    parts: [
+      contrast("noise 0.2", 1.4, 0.9),
+      contrast("noise everywhere", 1.4, 0.5),
+      contrast("half of the points weak", 1.4, 0.5),
     ],
   },
 ];

@@ -4,7 +4,7 @@ import type { Results } from "./claims.js";
 /** What ran apart from the sweep, by its part, and what its picture says. */
 const tables = [
   ["schedules", "The weak feature by schedule and batch"],
-  ["noise", "Noise of other kinds at kappa 0.5"],
+  ["noise", "Noise of other kinds at small rates"],
   ["data", "Where the contrast ends: other data"],
 ] as const;
 
@@ -79,7 +79,7 @@ async function curves(results: Results): Promise<report.Figure[]> {
     ),
     await report.scatter(
       { x: "step", y: "y f of the weak patch alone, smaller class", series: of("weak output") },
-      { name: "weak-output", title: "The weak feature is learned suddenly", caption },
+      { name: "weak-output", title: "The weak feature grows at the large rate alone", caption },
     ),
   ];
 }
