@@ -81,8 +81,9 @@ export class RepresentationWorld {
       }
       return values;
     };
+    const samples = raw(this.inputs(SCALE_SAMPLE, "scale"));
     const scales = Array.from({ length: tasks }, (_, t) => {
-      const sample = columnOf(raw(this.inputs(SCALE_SAMPLE, "scale")), tasks, t);
+      const sample = columnOf(samples, tasks, t);
       return { mean: mean(sample), deviation: Math.sqrt(varianceOf(sample)) };
     });
     const constant = scales.findIndex(({ deviation }) => !(deviation > 0));
