@@ -94,9 +94,15 @@ function checkMatrix(name: string, values: ArrayLike<number>, rows: number, colu
 function centredColumns(values: ArrayLike<number>, rows: number, columns: number) {
   const means = new Float64Array(columns);
   const centred = Array.from({ length: columns }, (_, j) => {
-    const column = Float64Array.from({ length: rows }, (__, i) => values[i * columns + j]);
-    means[j] = column.reduce((sum, value) => sum + value, 0) / rows;
-    return column.map((value) => value - means[j]);
+    const column = new Float64Array(rows);
+    let sum = 0;
+    for (let i = 0; i < rows; i++) {
+      column[i] = values[i * columns + j];
+      sum += column[i];
+    }
+    means[j] = sum / rows;
+    for (let i = 0; i < rows; i++) column[i] -= means[j];
+    return column;
   });
   return { means, columns: centred };
 }

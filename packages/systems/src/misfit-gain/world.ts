@@ -104,8 +104,11 @@ export class RepresentationWorld {
 /** Inputs that give a task its mean and variance. */
 const SCALE_SAMPLE = 4000;
 
-export const columnOf = (values: ArrayLike<number>, columns: number, column: number): Float64Array =>
-  Float64Array.from({ length: values.length / columns }, (_, row) => values[row * columns + column]);
+export const columnOf = (values: ArrayLike<number>, columns: number, column: number): Float64Array => {
+  const own = new Float64Array(values.length / columns);
+  for (let row = 0; row < own.length; row++) own[row] = values[row * columns + column];
+  return own;
+};
 
 export const mean = (values: ArrayLike<number>): number => {
   let sum = 0;
