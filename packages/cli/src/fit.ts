@@ -15,7 +15,7 @@ import {
   UserError,
 } from "outgrow";
 import { z } from "zod";
-import { labelsFile } from "./audit.js";
+import { labelsFile } from "./audit-source.js";
 import { newFolder } from "./new-folder.js";
 import { type Job, perform, type RunOptions } from "./perform.js";
 

@@ -71,6 +71,16 @@ const condition = (text: string, others: { path: string; value: string }[]) => {
 const oneOrMore = (value: string, others?: string | string[]): string | string[] =>
   others === undefined ? value : [others, value].flat();
 
+/** An option that may be given again: all of its values. */
+const several = (value: string, others: string[] = []): string[] => [...others, value];
+
+/** The values of an option that takes several numbers. */
+const numbers = (text: string, others: number[] = []): number[] => {
+  const value = Number(text);
+  if (text.trim() === "" || !Number.isFinite(value)) throw new InvalidArgumentError("Numbers, e.g. 0.2 0.3.");
+  return [...others, value];
+};
+
 const byteCount = (text: string): number => {
   const [, number, unit] = /^(\d+(?:\.\d+)?)\s*([kMGT]?)B?$/i.exec(text) ?? [];
   if (number === undefined) throw new InvalidArgumentError("A number of bytes, e.g. 500MB or 2GB.");
@@ -290,6 +300,17 @@ program
   .option("--id <column>", "of a file: names of the rows (default: line numbers)")
   .option("--classes <names...>", "of a file: the classes, in order")
   .option("--slice <columns...>", "columns by whose values to look for where the student is worse")
+  .option(
+    "--proxy <column>",
+    "a guess of a group that nobody recorded: disparity between groups without it; three or more (again for each), or --proxy-errors",
+    several,
+  )
+  .option(
+    "--proxy-errors <rates...>",
+    "how often the proxies take a member of each group for another's, in the order of the groups' names, e.g. 0.2 0.3",
+    numbers,
+  )
+  .option("--group <column>", "the group where it was recorded, to hold the estimates of disparity against")
   .option("--out <folder>", "where the results go (default: runs/ and the time)")
   .option("--json", "print the audit as JSON")
   .action(async (run, options) =>

@@ -62,6 +62,7 @@ export * from "./measure/claims.js";
 export * from "./measure/class-metrics.js";
 export * from "./measure/confident-learning.js";
 export * from "./measure/correlation.js";
+export * from "./measure/disparity.js";
 export * from "./measure/expansion.js";
 export {
   calibrateMatrix,
@@ -103,6 +104,7 @@ export * from "./random.js";
 export * from "./remote/remote-error.js";
 export * from "./remote/remote-model.js";
 export { type AuditWords, auditReport } from "./report/audit-report.js";
+export { type DisparityWords, disparitySection } from "./report/disparity-section.js";
 export * as report from "./report/index.js";
 export * from "./serve/limits.js";
 export * from "./serve/served-model.js";

@@ -1,4 +1,12 @@
-import { findClasses, indexLabels, readHardLabels, readWeakLabels, toSoftLabels } from "./labels.js";
+import { UserError } from "../errors.js";
+import {
+  findClasses,
+  indexLabels,
+  isMissing,
+  readHardLabels,
+  readWeakLabels,
+  toSoftLabels,
+} from "./labels.js";
 import type { SoftLabels } from "./soft-labels.js";
 import { column, columnName, readTable, type Table, type TableOptions } from "./table.js";
 
@@ -13,6 +21,7 @@ export interface JudgedSpec extends Omit<TableOptions, "wanted"> {
 
 /** Examples with what the weak labels and a student say of them. */
 export interface JudgedExamples {
+  /** Of rows with a weak label. */
   table: Table;
   /** `[n]` */
   ids: string[];
@@ -21,30 +30,61 @@ export interface JudgedExamples {
   student: SoftLabels;
   /** `[n]`: class index, -1 where it is missing. */
   truth?: Int32Array;
+  /** Rows on which the weak supervisor abstains: their weak label is missing. */
+  abstained: Pick<JudgedExamples, "table" | "ids" | "student" | "truth">;
 }
 
 /** @throws UserError with file, row and column for all that is refused of weak labels */
 export async function readJudgedExamples(file: string, spec: JudgedSpec): Promise<JudgedExamples> {
   const { format, header, maxBytes } = spec;
   const wanted = [spec.weak, spec.student, spec.truth, spec.id].filter((name) => name !== undefined);
-  const table = await readTable(file, { format, header, maxBytes, wanted });
-  const [weak, student] = [spec.weak, spec.student].map((name) =>
-    readWeakLabels(table, columnName(table, name)),
-  );
-  const truth = spec.truth === undefined ? undefined : readHardLabels(table, columnName(table, spec.truth));
-  const classes = spec.classes ?? [...new Set([...findClasses(truth, weak), ...findClasses(truth, student)])];
+  const all = await readTable(file, { format, header, maxBytes, wanted });
+  const has = column(all, columnName(all, spec.weak)).map((value) => !isMissing(value));
+  const rowsWhere = (isCovered: boolean) =>
+    Int32Array.from(has.keys()).filter((row) => has[row] === isCovered);
+  const [covered, left] = [rowsWhere(true), rowsWhere(false)];
+  if (covered.length === 0) {
+    throw new UserError("no row has a weak label", { place: { file, column: spec.weak } });
+  }
+  const part = (rows: Int32Array): Table => ({ ...all, rows: Array.from(rows, (row) => all.rows[row]) });
+  const table = part(covered);
+  const weak = readWeakLabels(table, columnName(table, spec.weak));
+  const student = readWeakLabels(all, columnName(all, spec.student));
+  const truth = spec.truth === undefined ? undefined : readHardLabels(all, columnName(all, spec.truth));
+  const classes = [
+    ...(spec.classes ?? new Set([...findClasses(truth, weak), ...findClasses(truth, student)])),
+  ];
   const ids =
     spec.id === undefined
-      ? table.rows.map(({ line }) => `line ${line}`)
-      : column(table, spec.id).map((value) => String(value));
+      ? all.rows.map(({ line }) => `line ${line}`)
+      : column(all, spec.id).map((value) => String(value));
+  const students = toSoftLabels(student, classes, ids);
+  const truths = truth && indexLabels(truth, classes);
+  const select = (rows: Int32Array) => ({
+    ids: Array.from(rows, (row) => ids[row]),
+    student: selectSoftLabels(students, rows),
+    ...(truths ? { truth: Int32Array.from(rows, (row) => truths[row]) } : {}),
+  });
+  const own = select(covered);
   return {
     table,
-    ids,
-    classes: [...classes],
-    weak: toSoftLabels(weak, classes, ids),
-    student: toSoftLabels(student, classes, ids),
-    ...(truth ? { truth: indexLabels(truth, classes) } : {}),
+    classes,
+    weak: toSoftLabels(weak, classes, own.ids),
+    ...own,
+    abstained: { table: part(left), ...select(left) },
   };
+}
+
+/** Some rows of soft labels. */
+export function selectSoftLabels(
+  { values, shape: [, classes] }: SoftLabels,
+  rows: ArrayLike<number>,
+): SoftLabels {
+  const selected = new Float32Array(rows.length * classes);
+  for (let i = 0; i < rows.length; i++) {
+    selected.set(values.subarray(rows[i] * classes, (rows[i] + 1) * classes), i * classes);
+  }
+  return { values: selected, shape: [rows.length, classes] };
 }
 
 /** More groups than these are of no use to a reader. */

@@ -226,7 +226,8 @@ function refuseOneClass(indices: Int32Array, classes: readonly string[], place: 
   });
 }
 
-function isMissing(value: unknown): boolean {
+/** Whether a cell of a table says nothing. */
+export function isMissing(value: unknown): boolean {
   return value === undefined || value === null || (typeof value === "string" && value.trim() === "");
 }
 

@@ -127,3 +127,36 @@ export function clippedMatrix({ values, groups, classes }: FairnessMatrix): Fair
   }
   return { values: clipped, groups, classes };
 }
+
+/** P(proxy = b, prediction = k) over all proxies: `[groups, classes]`. */
+export function jointFrequencies(
+  predicted: Int32Array,
+  proxies: readonly Int32Array[],
+  rows: Int32Array | undefined,
+  groups: number,
+  classes: number,
+): Float64Array {
+  const joint = new Float64Array(groups * classes);
+  const count = rows?.length ?? predicted.length;
+  for (const proxy of proxies) {
+    for (let i = 0; i < count; i++) {
+      const row = rows ? rows[i] : i;
+      joint[proxy[row] * classes + predicted[row]]++;
+    }
+  }
+  return joint.map((value) => value / (count * proxies.length));
+}
+
+const ILL_CONDITIONED = 100;
+
+/** Why error rates cannot be inverted, or undefined. */
+export function uninformative(transition: Float64Array, groups: number): string | undefined {
+  const condition = conditionNumber(transition, groups);
+  if (condition > ILL_CONDITIONED)
+    return `the condition number of their error matrix is ${condition.toFixed(0)}`;
+  for (let a = 0; a < groups; a++) {
+    const right = transition[a * groups + a];
+    if (right <= 1 / groups) return `group ${a} is recognised in ${(100 * right).toFixed(0)} % of its rows`;
+  }
+  return undefined;
+}

@@ -3,13 +3,14 @@ import type { Random } from "../random.js";
 import {
   calibrateMatrix,
   clippedMatrix,
-  conditionNumber,
   type FairnessMatrix,
   fairnessMatrix,
   inverse,
+  jointFrequencies,
   oddsGap,
   opportunityGap,
   parityGap,
+  uninformative,
 } from "./fairness.js";
 import { sameLength } from "./measured.js";
 import { estimateProxyErrors, type ProxyErrors, requireThree } from "./proxy-errors.js";
@@ -72,7 +73,6 @@ export interface HiddenGroupFairness {
 }
 
 const FEW_ROWS = 30;
-const ILL_CONDITIONED = 100;
 
 /**
  * Fairness of a classifier between groups that were not recorded, from three or more weak proxies (Zhu et al. 2022, "Weak
@@ -106,7 +106,7 @@ export function hiddenGroupFairness(data: HiddenGroupData, options: HiddenGroupO
       steps,
     });
   const errors = estimate(undefined, "all");
-  const problem = uninformative(errors, groups);
+  const problem = uninformative(errors.transition, groups);
   if (problem) warnings.push(`The proxies are uninformative: ${problem}.`);
   errors.prior.forEach((share, a) => {
     if (share < 0.01)
@@ -119,7 +119,7 @@ export function hiddenGroupFairness(data: HiddenGroupData, options: HiddenGroupO
     const rows = rowsWhere(predicted, k, truth, y);
     const name = y === undefined ? `prediction ${k}` : `prediction ${k} of true class ${y}`;
     const found = rows.length < FEW_ROWS || hasCopies(proxies, rows) ? undefined : estimate(rows, name);
-    if (found && !uninformative(found, groups)) return found;
+    if (found && !uninformative(found.transition, groups)) return found;
     fallbacks.push(name);
     return undefined;
   };
@@ -254,25 +254,6 @@ function priorInside(
   return prior.map((share) => Math.max(share, 1e-6));
 }
 
-/** P(proxy = b, prediction = k) over all proxies: `[groups, classes]`. */
-function jointFrequencies(
-  predicted: Int32Array,
-  proxies: readonly Int32Array[],
-  rows: Int32Array | undefined,
-  groups: number,
-  classes: number,
-): Float64Array {
-  const joint = new Float64Array(groups * classes);
-  const count = rows?.length ?? predicted.length;
-  for (const proxy of proxies) {
-    for (let i = 0; i < count; i++) {
-      const row = rows ? rows[i] : i;
-      joint[proxy[row] * classes + predicted[row]]++;
-    }
-  }
-  return joint.map((value) => value / (count * proxies.length));
-}
-
 function softMatrix(
   predicted: Int32Array,
   probabilities: ArrayLike<number>,
@@ -292,18 +273,6 @@ function softMatrix(
     }
   }
   return { values: values.map((value, i) => value / members[Math.floor(i / classes)]), groups, classes };
-}
-
-/** Why error rates cannot be inverted, or undefined. */
-function uninformative({ transition }: ProxyErrors, groups: number): string | undefined {
-  const condition = conditionNumber(transition, groups);
-  if (condition > ILL_CONDITIONED)
-    return `the condition number of their error matrix is ${condition.toFixed(0)}`;
-  for (let a = 0; a < groups; a++) {
-    const right = transition[a * groups + a];
-    if (right <= 1 / groups) return `group ${a} is recognised in ${(100 * right).toFixed(0)} % of its rows`;
-  }
-  return undefined;
 }
 
 function groupColumns(columns: readonly ArrayLike<number>[], warnings: string[]): Int32Array[] {

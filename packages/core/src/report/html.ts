@@ -20,6 +20,9 @@ export interface Report {
   environment: Record<string, string>;
 }
 
+/** A part of a report that another can be added to. */
+export type ReportSection = Pick<Report, "tables" | "figures" | "notes">;
+
 const POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 
 /** The report as one HTML page that loads nothing and runs nothing. Every text in it is escaped. */

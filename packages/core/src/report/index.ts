@@ -1,7 +1,7 @@
 export type { Figure, FigureText } from "./canvas.js";
 export { toPng, writeFigures } from "./figure-files.js";
 export * from "./figures.js";
-export { type Report, renderReport } from "./html.js";
+export { type Report, type ReportSection, renderReport } from "./html.js";
 export type { SupervisorSeries } from "./lines.js";
 export type { ReliabilitySeries } from "./panels.js";
 export * from "./progress.js";
