@@ -1,6 +1,7 @@
 import { basename, join, resolve } from "node:path";
 import { audit, auditReport, environment, hashOfFile, report, UserError } from "outgrow";
 import { disparityPart } from "./audit-disparity.js";
+import { expansionPart } from "./audit-expansion.js";
 import { type AuditSource, slicesOf, sourceOfFile, sourceOfRun } from "./audit-source.js";
 import { choiceTable, chooseAmong, pairsOf } from "./choose-weak.js";
 import { type Job, perform, type RunOptions } from "./perform.js";
@@ -19,6 +20,10 @@ export interface AuditOptions extends RunOptions {
   proxyErrors?: number[];
   /** The group, where it was recorded. */
   group?: string;
+  /** A column that names a neighbour of each row, or several. */
+  neighbour?: string;
+  /** Columns of a file in which the nearest rows are neighbours. */
+  features?: string[];
 }
 
 /** What an audit is asked for beyond agreement and accuracy. */
@@ -65,7 +70,10 @@ export async function auditJob(configuration: AuditConfiguration, path?: string)
       },
     },
     async work() {
-      const parts = [await disparityPart(source, configuration)].filter((part) => part !== undefined);
+      const parts = [
+        await disparityPart(source, configuration),
+        await expansionPart(source, configuration),
+      ].filter((part) => part !== undefined);
       const result = audit({ ...examples, slices });
       const page = await auditReport(result, {
         subject: several ? `${several.chosen.weak} in ${basename(named)}` : basename(named),
@@ -73,6 +81,7 @@ export async function auditJob(configuration: AuditConfiguration, path?: string)
         ids: examples.ids,
         configuration,
         environment: environment(),
+        parts,
       });
       const records = {
         ...result,
@@ -80,11 +89,6 @@ export async function auditJob(configuration: AuditConfiguration, path?: string)
         ...Object.fromEntries(parts.map((part) => [part.name, part.records])),
       };
       if (several) page.tables.unshift(choiceTable(several.choice));
-      for (const part of parts) {
-        page.tables.push(...part.tables);
-        page.figures.push(...part.figures);
-        page.notes.push(...part.notes);
-      }
       const left = examples.abstained.ids.length;
       if (left > 0) page.notes.push(`${left} rows have no weak label: the audit is of the others.`);
       return {

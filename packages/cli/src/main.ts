@@ -310,6 +310,14 @@ program
     "how often the proxies take a member of each group for another's, in the order of the groups' names, e.g. 0.2 0.3",
     numbers,
   )
+  .option(
+    "--neighbour <column>",
+    "the id of a row that is a neighbour, e.g. a paraphrase, or a JSON list of them: what expansion foretells of the student",
+  )
+  .option(
+    "--features <columns...>",
+    "of a file: numbers in which the nearest rows are neighbours; of a run, those that it was given",
+  )
   .option("--group <column>", "the group where it was recorded, to hold the estimates of disparity against")
   .option("--out <folder>", "where the results go (default: runs/ and the time)")
   .option("--json", "print the audit as JSON")

@@ -64,6 +64,7 @@ export * from "./measure/confident-learning.js";
 export * from "./measure/correlation.js";
 export * from "./measure/disparity.js";
 export * from "./measure/expansion.js";
+export * from "./measure/expansion-audit.js";
 export {
   calibrateMatrix,
   clippedMatrix,
@@ -105,6 +106,7 @@ export * from "./remote/remote-error.js";
 export * from "./remote/remote-model.js";
 export { type AuditWords, auditReport } from "./report/audit-report.js";
 export { type DisparityWords, disparitySection } from "./report/disparity-section.js";
+export { expansionSection } from "./report/expansion-section.js";
 export * as report from "./report/index.js";
 export * from "./serve/limits.js";
 export * from "./serve/served-model.js";

@@ -1,7 +1,7 @@
 import type { Audit, Gain, SliceAudit } from "../measure/audit.js";
 import type { Measured } from "../measure/measured.js";
 import { estimates } from "./figures.js";
-import { type Report, reliability } from "./index.js";
+import { type Report, type ReportSection, reliability } from "./index.js";
 import type { ReportTable } from "./table.js";
 
 export interface AuditWords {
@@ -12,6 +12,8 @@ export interface AuditWords {
   ids: readonly string[];
   configuration: unknown;
   environment: Record<string, string>;
+  /** What was asked for besides. */
+  parts?: readonly ReportSection[];
 }
 
 /** Errors and slices that a report lists. */
@@ -20,6 +22,7 @@ const LISTED = 25;
 /** An audit for people: the verdict first, then what it rests on. */
 export async function auditReport(audit: Audit, words: AuditWords): Promise<Report> {
   const { gain, calibration, labelsToSettle: labels, disagreements } = audit;
+  const { parts = [] } = words;
   const advice =
     audit.verdict !== "get more truth"
       ? ""
@@ -76,15 +79,17 @@ export async function auditReport(audit: Audit, words: AuditWords): Promise<Repo
       numbersTable(audit),
       classTable(audit, words.classes),
       ...(audit.slices.length > 0 ? [sliceTable(audit.slices)] : []),
+      ...parts.flatMap(({ tables }) => tables),
       ...errorTables(audit, words),
     ],
-    figures,
+    figures: [...figures, ...parts.flatMap((part) => part.figures)],
     notes: [
       misfitNote(audit),
       "Likely errors are found by confident learning (Northcutt et al. 2021) with the student's probabilities. A student that was trained on a label is less likely to call it an error.",
       disagreements.overconfidence.value !== null && disagreements.overconfidence.value > 0.05
         ? `Where they disagree the student believes itself more than it should, by ${points(disagreements.overconfidence.value)}: its probabilities there are not to be taken at their word.`
         : "Where they disagree, compare what the student believes with what it has right: that is where it was not told what to say.",
+      ...parts.flatMap(({ notes }) => notes),
     ],
     configuration: words.configuration,
     environment: words.environment,

@@ -154,7 +154,7 @@ function notes({ errors, predictors, warnings }: Disparity, { proxies, leftOut }
       : `Disparity from ${proxies.join(", ")} rests on this: given the group, the proxies err independently of each other, of the prediction and of the truth, and alike; each is right more often than not (Zhu et al. 2022). Proxies made from what the predictors read break it, and then the calibrated gap can be further off than that of one proxy. No number measures this.`,
     ...(local.length > 0
       ? [
-          `With an error matrix for each prediction the gap in demographic parity would be ${local.join(", ")} points. Far from the calibrated one, it is a sign that the proxies lean towards the prediction; near to it, it proves nothing.`,
+          `With an error matrix for each prediction the gap in demographic parity would be ${local.join(", ")} points. That estimate is rough: where proxies err independently it is still off by a fifth with 20,000 rows, and by more with fewer. Only one that is several times the calibrated gap, or a small part of it, hints at proxies that lean towards the prediction, and nearness proves nothing.`,
         ]
       : []),
     ...(leftOut > 0 ? [`${leftOut} rows of which a proxy says nothing are left out of the disparity.`] : []),
