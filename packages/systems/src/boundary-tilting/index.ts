@@ -1,4 +1,10 @@
 export { type AdversarialMargins, adversarialMargins, type Classifier } from "./adversarial.js";
+export {
+  type BoundaryDiagnostics,
+  boundaryDiagnostics,
+  type Spread,
+  type TiltOfPair,
+} from "./diagnostics.js";
 export { fitLda, fitLogistic, LinearSvm } from "./linear-classifiers.js";
 export { boundaryTilting as study } from "./study.js";
 export {

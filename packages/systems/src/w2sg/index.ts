@@ -10,6 +10,7 @@ export {
 } from "./own-data.js";
 export { ownDataRecipes } from "./own-stages.js";
 export { labelsJsonl, ownHeadlines, predictionsCsv, summariseOwnData } from "./own-summary.js";
+export { readSavedStudent, type SavedStudent } from "./saved-student.js";
 export { type Mode, recipes } from "./stages.js";
 export {
   plan,
