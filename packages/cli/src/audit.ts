@@ -1,5 +1,6 @@
 import { basename, join, resolve } from "node:path";
 import { audit, auditReport, environment, hashOfFile, report, UserError } from "outgrow";
+import { boundaryPart } from "./audit-boundary.js";
 import { disparityPart } from "./audit-disparity.js";
 import { expansionPart } from "./audit-expansion.js";
 import { type AuditSource, slicesOf, sourceOfFile, sourceOfRun } from "./audit-source.js";
@@ -24,6 +25,8 @@ export interface AuditOptions extends RunOptions {
   neighbour?: string;
   /** Columns of a file in which the nearest rows are neighbours. */
   features?: string[];
+  /** Of a run: distances of points to the student's boundary. */
+  boundary?: boolean;
 }
 
 /** What an audit is asked for beyond agreement and accuracy. */
@@ -73,6 +76,7 @@ export async function auditJob(configuration: AuditConfiguration, path?: string)
       const parts = [
         await disparityPart(source, configuration),
         await expansionPart(source, configuration),
+        await boundaryPart(source, configuration),
       ].filter((part) => part !== undefined);
       const result = audit({ ...examples, slices });
       const page = await auditReport(result, {

@@ -318,6 +318,10 @@ program
     "--features <columns...>",
     "of a file: numbers in which the nearest rows are neighbours; of a run, those that it was given",
   )
+  .option(
+    "--boundary",
+    "of a run: how near adversarial examples of its student are, and how its boundary is tilted",
+  )
   .option("--group <column>", "the group where it was recorded, to hold the estimates of disparity against")
   .option("--out <folder>", "where the results go (default: runs/ and the time)")
   .option("--json", "print the audit as JSON")

@@ -6,6 +6,7 @@ export {
   type TiltOfPair,
 } from "./diagnostics.js";
 export { fitLda, fitLogistic, LinearSvm } from "./linear-classifiers.js";
+export { type JudgedPoints, studentBoundary, supervisorBoundary } from "./student-boundary.js";
 export { boundaryTilting as study } from "./study.js";
 export {
   type Centroids,
