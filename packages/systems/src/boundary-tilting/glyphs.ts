@@ -82,7 +82,8 @@ function drawSegment(
     for (let column = left; column <= right; column++) {
       const [x, y] = [(column + 0.5) / size - from[0], (row + 0.5) / size - from[1]];
       const at = Math.max(0, Math.min(1, (x * dx + y * dy) / length));
-      const distance = Math.hypot(x - at * dx, y - at * dy);
+      const [across, down] = [x - at * dx, y - at * dy];
+      const distance = Math.sqrt(across * across + down * down);
       const ink = 1 / (1 + Math.exp((distance - half) / edge));
       image[row * size + column] = Math.max(image[row * size + column], ink);
     }
