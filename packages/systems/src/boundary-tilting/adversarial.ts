@@ -1,5 +1,5 @@
 import { grad, type Array as JaxArray, numpy as np } from "@jax-js/jax";
-import { Tensor } from "@outgrow/engine";
+import { Tensor, zeros } from "@outgrow/engine";
 import { type Columns, compileRows, UserError } from "outgrow";
 
 /** A classifier that can be differentiated: `[batch, d]` to logits `[batch, classes]`. */
@@ -54,11 +54,13 @@ export async function adversarialMargins<Params, Traced>(
     return values.mul(isTrue).sum(1).sub(others);
   };
   const columns: Columns = { x: inputs, target: new Tensor(target, [count, classes]) };
+  const atRest = { direction: zeros([count, size]), step: zeros([count, 1]) };
   const margin = await compileRows<Params, Traced>(
     "margins",
-    (traced, batch) => margins(traced, batch.x, batch.target).reshape([-1, 1]),
+    (traced, { x, direction, step, target: isTrue }) =>
+      margins(traced, x.sub(direction.mul(step)), isTrue).reshape([-1, 1]),
     params,
-    columns,
+    { ...columns, ...atRest },
   );
   const slope = await compileRows<Params, Traced>(
     "margin gradients",
@@ -67,22 +69,20 @@ export async function adversarialMargins<Params, Traced>(
     columns,
   );
   try {
-    const first = (await margin(params, columns)).data as Float32Array;
+    const first = (await margin(params, { ...columns, ...atRest })).data as Float32Array;
     const gradient = (await slope(params, columns)).data as Float32Array;
     const lengths = Float32Array.from({ length: count }, (_, row) => {
       let sum = 0;
       for (let k = row * size; k < (row + 1) * size; k++) sum += gradient[k] ** 2;
       return Math.sqrt(sum);
     });
-    const marginsAt = async (distances: Float32Array) => {
-      const moved = at.slice();
-      for (let row = 0; row < count; row++) {
-        if (lengths[row] === 0) continue;
-        const step = distances[row] / lengths[row];
-        for (let k = row * size; k < (row + 1) * size; k++) moved[k] -= step * gradient[k];
-      }
-      return (await margin(params, { ...columns, x: new Tensor(moved, [count, size]) })).data as Float32Array;
-    };
+    const direction = gradient.map((value, index) => {
+      const length = lengths[Math.floor(index / size)];
+      return length === 0 ? 0 : value / length;
+    });
+    const along = { ...columns, direction: new Tensor(direction, [count, size]) };
+    const marginsAt = async (distances: Float32Array) =>
+      (await margin(params, { ...along, step: new Tensor(distances, [count, 1]) })).data as Float32Array;
     const correct = Uint8Array.from(first, (value) => Number(value > 0));
     const linearised = first.map((value, row) => (correct[row] ? value / lengths[row] : 0));
     const boundary = await bisect(linearised, correct, marginsAt);
