@@ -58,7 +58,8 @@ export function drawGlyph(glyph: Glyph, size: number, random: Random): Float64Ar
     }
   }
   const noise = random.stream("noise");
-  return image.map((value) => value + 0.1 * noise.normal());
+  for (let k = 0; k < image.length; k++) image[k] += 0.1 * noise.normal();
+  return image;
 }
 
 function drawSegment(
