@@ -120,6 +120,9 @@ export async function slicesOf(
       (group) => group && `${group} characters`,
     );
   }
+  if (examples.table.columns.includes("supervisors")) {
+    slices["weak supervisors"] = groupsOf(column(examples.table, "supervisors"));
+  }
   const columns = await source.columns(named);
   named.forEach((name, i) => {
     slices[name] = groupsOf(columns[i].slice(0, examples.ids.length));

@@ -4,7 +4,7 @@ import { boundaryPart } from "./audit-boundary.js";
 import { disparityPart } from "./audit-disparity.js";
 import { expansionPart } from "./audit-expansion.js";
 import { type AuditSource, slicesOf, sourceOfFile, sourceOfRun } from "./audit-source.js";
-import { choiceTable, chooseAmong, pairsOf } from "./choose-weak.js";
+import { chooseAmong, pairsOf } from "./choose-weak.js";
 import { type Job, perform, type RunOptions } from "./perform.js";
 
 export interface AuditOptions extends RunOptions {
@@ -92,7 +92,7 @@ export async function auditJob(configuration: AuditConfiguration, path?: string)
         ...(several ? { choice: several.choice } : {}),
         ...Object.fromEntries(parts.map((part) => [part.name, part.records])),
       };
-      if (several) page.tables.unshift(choiceTable(several.choice));
+      if (several) page.tables.unshift(report.supervisorChoice(several.choice));
       const left = examples.abstained.ids.length;
       if (left > 0) page.notes.push(`${left} rows have no weak label: the audit is of the others.`);
       return {

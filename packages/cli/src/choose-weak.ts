@@ -2,7 +2,6 @@ import {
   chooseSupervisor,
   type JudgedSpec,
   readJudgedExamples,
-  type report,
   type SupervisorChoice,
   UserError,
 } from "outgrow";
@@ -56,23 +55,3 @@ export async function chooseAmong(
   );
   return { choice, chosen: pairs.find(({ weak }) => weak === choice.chosen) as SupervisorPair };
 }
-
-/** The ranking for people. */
-export const choiceTable = ({ ranking, ties }: SupervisorChoice): report.ReportTable => ({
-  title: "Weak supervisors, the best student first",
-  caption: `By squared error: that of the weak labels minus their misfit foretells the student's (Charikar et al. 2024).${ties.length > 0 ? ` As good as the first: ${ties.join(", ")}.` : ""} Below 0 the theory does not apply.`,
-  columns: [
-    { name: "weak labels" },
-    { name: "their error", align: "right" },
-    { name: "misfit", align: "right" },
-    { name: "foretold error of the student", align: "right" },
-  ],
-  rows: ranking.map(({ name, weakError, misfit, score, interval }) => [
-    name,
-    weakError.toFixed(4),
-    misfit.toFixed(4),
-    interval
-      ? `${score.toFixed(4)} [${interval.low.toFixed(4)}, ${interval.high.toFixed(4)}]`
-      : score.toFixed(4),
-  ]),
-});

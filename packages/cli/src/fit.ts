@@ -22,7 +22,7 @@ import { type Job, perform, type RunOptions } from "./perform.js";
 export interface FitOptions extends RunOptions {
   text?: string[];
   features?: string[];
-  weak?: string;
+  weak?: string | string[];
   truth?: string;
   id?: string;
   classes?: string[];
@@ -33,6 +33,7 @@ export interface FitOptions extends RunOptions {
   seed?: number;
   test?: number;
   supervision?: number;
+  eachSupervisor?: boolean;
   pretrainEpochs?: number;
 }
 
@@ -49,9 +50,11 @@ export async function fit(file: string, options: FitOptions, signal: AbortSignal
       hint: "With --weak its labels train the student; with --truth alone a weak supervisor learns from a small share of them.",
     });
   }
-  const { method, seeds, seed, test, supervision, pretrainEpochs } = options;
+  const { seeds, seed, test, supervision, eachSupervisor, pretrainEpochs } = options;
+  const method = options.method ?? (Array.isArray(weak) ? ["raven", "ensemble"] : undefined);
   const given = defined({
     methods: method,
+    eachSupervisor,
     seeds,
     seed,
     test,
@@ -68,7 +71,7 @@ const fitSchema = w2sg.ownDataSchema.extend({
   file: z.string(),
   text: z.array(z.string()).optional(),
   features: z.array(z.string()).optional(),
-  weak: z.string().optional(),
+  weak: z.union([z.string(), z.array(z.string()).min(1)]).optional(),
   truth: z.string().optional(),
   id: z.string().optional(),
   classes: z.array(z.string()).optional(),

@@ -113,7 +113,11 @@ program
   .argument("<file>", "CSV (with or without a header) or JSONL")
   .option("--text <columns...>", "text columns; a column is named by its header or by its number from 1")
   .option("--features <columns...>", "numeric columns")
-  .option("--weak <column>", "weak labels: class names, or JSON with a probability for each class")
+  .option(
+    "--weak <column>",
+    "weak labels: class names, or JSON with a probability for each class; again for each of several supervisors",
+    oneOrMore,
+  )
   .option("--truth <column>", "true labels; alone, a small share of them trains a weak supervisor")
   .option("--id <column>", "row ids (default: line numbers)")
   .option("--classes <names...>", "the classes, in order (default: those found in the labels)")
@@ -124,13 +128,14 @@ program
   )
   .option(
     "--method <names>",
-    "methods, separated by commas (outgrow methods lists them; default: naive,confidence)",
+    "methods, separated by commas (outgrow methods lists them; default: naive,confidence; with several supervisors raven,ensemble)",
     names,
   )
   .option("--seeds <N>", "repetitions with other splits and orders (default: 3)", wholeNumber(1))
   .option("--seed <N>", "seed of everything (default: 0)", wholeNumber(0))
   .option("--test <N>", "rows for testing (default: a fifth, at most 2000)", wholeNumber(2))
   .option("--supervision <N>", "rows whose truth trains the weak supervisor (default: 4 %)", wholeNumber(2))
+  .option("--each-supervisor", "of several: a naive student of each besides, and whose should be the best")
   .option("--pretrain-epochs <N>", "passes of the student over the unlabelled inputs", wholeNumber(1))
   .option("--out <folder>", "where the results go (default: runs/ and the time)")
   .option("--tensorboard", "also write the training curves as TensorBoard event files")

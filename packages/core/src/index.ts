@@ -118,6 +118,7 @@ export * from "./supervise/least-squares.js";
 export * from "./supervise/logistic-regression.js";
 export * from "./supervise/neighbours.js";
 export * from "./supervise/ngram.js";
+export * from "./supervise/several.js";
 export {
   collectTerms,
   type TermVocabulary,
@@ -137,6 +138,7 @@ export * from "./train/checkpoint-arithmetic.js";
 export * from "./train/distil/distil.js";
 export * from "./train/distil/losses.js";
 export * from "./train/finetune.js";
+export * from "./train/finetune-weighing.js";
 export * from "./train/flat.js";
 export * from "./train/language-loss.js";
 export * from "./train/loss.js";

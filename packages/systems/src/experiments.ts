@@ -2,15 +2,22 @@ import { type Experiment, type ResultRow, readClassification } from "outgrow";
 import { z } from "zod";
 import { studies } from "./studies.js";
 import type { Comparison } from "./w2sg/compare.js";
-import { fitOwnData, ownDataSchema } from "./w2sg/own-data.js";
+import { fitOwnData, type OwnRecord, ownDataSchema } from "./w2sg/own-data.js";
 
 /** The measures of a student in columns. */
-function flat({ agreement, calibration: _, pgrReason, ...rest }: Partial<Comparison>): ResultRow {
+function flat({
+  agreement,
+  calibration: _,
+  pgrReason,
+  weights = {},
+  ...rest
+}: Partial<Comparison> & Pick<OwnRecord, "weights">): ResultRow {
   const nested = {
     agreement: agreement?.overall ?? null,
     agreementWhenWeakRight: agreement?.whenWeakRight ?? null,
     agreementWhenWeakWrong: agreement?.whenWeakWrong ?? null,
     pgrReason: pgrReason ?? null,
+    ...Object.fromEntries(Object.entries(weights).map(([name, weight]) => [`weight of ${name}`, weight])),
   };
   return { ...(rest as ResultRow), ...nested };
 }
@@ -20,7 +27,8 @@ const fitSchema = ownDataSchema.extend({
   file: z.string(),
   text: z.array(z.string()).optional(),
   features: z.array(z.string()).optional(),
-  weak: z.string().optional(),
+  /** Several for several supervisors. */
+  weak: z.union([z.string(), z.array(z.string()).min(1)]).optional(),
   truth: z.string().optional(),
   id: z.string().optional(),
   classes: z.array(z.string()).optional(),

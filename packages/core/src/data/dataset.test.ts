@@ -36,6 +36,26 @@ describe("what is read", () => {
     expect(data.truth).toEqual(Int32Array.of(1, 1, -1, 0, 0));
   });
 
+  test("weak labels of several supervisors, each of its own form, and their equal mean", async () => {
+    const rows = [
+      ["a", "p", '{"p": 0.5, "q": 0.5}', "p"],
+      ["b", "r", '{"q": 1}', "q"],
+      ["c", "r", '{"p": 1}', "q"],
+      ["d", "p", '{"q": 1}', "q"],
+    ];
+    const lines = rows.map(([t, one, two, y]) => JSON.stringify({ t, one, two: JSON.parse(two), y }));
+    const data = await read(lines.join("\n"), { text: ["t"], weak: ["one", "two"] });
+    expect(data.classes).toEqual(["p", "q", "r"]);
+    expect(data.supervisors?.map(({ name }) => name)).toEqual(["one", "two"]);
+    expect(data.supervisors?.[1].labels.values).toEqual(
+      Float32Array.of(0.5, 0.5, 0, 0, 1, 0, 1, 0, 0, 0, 1, 0),
+    );
+    expect(data.weak?.values).toEqual(Float32Array.of(0.75, 0.25, 0, 0, 0.5, 0.5, 0.5, 0, 0.5, 0.5, 0.5, 0));
+    const single = await read(lines.join("\n"), { text: ["t"], weak: ["one"] });
+    expect(single.supervisors).toBeUndefined();
+    expect(single.weak).toEqual((await read(lines.join("\n"), { text: ["t"], weak: "one" })).weak);
+  });
+
   test("columns by number in a file without a header; ids are the lines", async () => {
     const data = await read("1,x\n2,y\n\n1,z\n2,w\n", { text: ["2"], truth: "1" });
     expect(data.ids).toEqual(["1", "2", "4", "5"]);

@@ -1,6 +1,15 @@
 import { UserError } from "../errors.js";
+import { mixLabels } from "../supervise/several.js";
 import { readFeatures } from "./features.js";
-import { findClasses, indexLabels, readHardLabels, readWeakLabels, toSoftLabels } from "./labels.js";
+import {
+  findClasses,
+  indexLabels,
+  type LabelColumn,
+  readHardLabels,
+  readWeakLabels,
+  toSoftLabels,
+  type WeakCell,
+} from "./labels.js";
 import type { SoftLabels } from "./soft-labels.js";
 import { column, columnName, placeOf, readTable, type Table, type TableOptions } from "./table.js";
 
@@ -13,8 +22,8 @@ export interface ClassificationSpec extends Omit<TableOptions, "wanted"> {
   text?: readonly string[];
   /** Columns of numbers. */
   features?: readonly string[];
-  /** Column of weak labels: class names, or probabilities as JSON. */
-  weak?: string;
+  /** Column of weak labels: class names, or probabilities as JSON. Several where there are several supervisors. */
+  weak?: string | readonly string[];
   /** Column of true class names; some may be missing. */
   truth?: string;
   /** Column of names for the rows, all different. Default: the line of the file. */
@@ -34,11 +43,21 @@ export interface ClassificationData {
   inputs: ClassificationInputs;
   /** At least two, in the order of the indices. */
   classes: string[];
+  /** Of several supervisors their equal mean. */
   weak?: SoftLabels;
+  /** The labels of each, where there are several. */
+  supervisors?: NamedLabels[];
   /** `[n]`: class index, -1 where it is missing. */
   truth?: Int32Array;
   /** Whether the weak labels were class names, not probabilities. */
   weakWasHard: boolean;
+}
+
+/** What one of several supervisors says of all rows. */
+export interface NamedLabels {
+  /** Its column. */
+  name: string;
+  labels: SoftLabels;
 }
 
 export type ClassificationInputs =
@@ -65,7 +84,8 @@ export async function readClassification(
 ): Promise<ClassificationData> {
   refuseBadSpec(file, spec);
   const { text = [], features = [], format, header, maxBytes } = spec;
-  const labelColumns = [spec.weak, spec.truth].filter((name) => name !== undefined);
+  const weakColumns = [spec.weak ?? []].flat();
+  const labelColumns = [...weakColumns, ...(spec.truth === undefined ? [] : [spec.truth])];
   const wanted = [...text, ...features, ...labelColumns, ...(spec.id === undefined ? [] : [spec.id])];
   const table = await readTable(file, { format, header, maxBytes, wanted });
   const inputColumns = [...text, ...features].map((name) => columnName(table, name));
@@ -82,8 +102,10 @@ export async function readClassification(
           names: inputColumns,
         };
   const truth = spec.truth === undefined ? undefined : readHardLabels(table, columnName(table, spec.truth));
-  const weak = spec.weak === undefined ? undefined : readWeakLabels(table, columnName(table, spec.weak));
-  const classes = spec.classes ? [...spec.classes] : findClasses(truth, weak);
+  const weak = weakColumns.map((name) => readWeakLabels(table, columnName(table, name)));
+  refuseTwice(table, weak);
+  const classes = spec.classes ? [...spec.classes] : classesOf(truth, weak);
+  const supervisors = weak.map((own) => ({ name: own.name, labels: toSoftLabels(own, classes, ids) }));
   return {
     file,
     ids,
@@ -91,9 +113,29 @@ export async function readClassification(
     inputs,
     classes,
     truth: truth && indexLabels(truth, classes),
-    weak: weak && toSoftLabels(weak, classes, ids),
-    weakWasHard: weak?.cells[0].kind === "hard",
+    weak: weak.length > 0 ? mixLabels(supervisors.map(({ labels }) => labels)) : undefined,
+    ...(weak.length > 1 && { supervisors }),
+    weakWasHard: weak.length > 0 && weak.every(({ cells }) => cells[0].kind === "hard"),
   };
+}
+
+/** Supervisors of the same task need not all name each class. */
+function classesOf(
+  truth: LabelColumn<string | undefined> | undefined,
+  weak: readonly LabelColumn<WeakCell>[],
+): string[] {
+  if (weak.length <= 1) return findClasses(truth, weak[0]);
+  for (const own of weak) findClasses(truth, own); // refuses lists whose order is not known
+  return findClasses(truth, { ...weak[0], cells: weak.flatMap(({ cells }) => cells) });
+}
+
+function refuseTwice(table: Table, weak: readonly { name: string }[]): void {
+  const twice = weak.find(({ name }, i) => weak.findIndex((other) => other.name === name) < i);
+  if (!twice) return;
+  throw new UserError("the column is named twice as weak labels", {
+    place: placeOf(table, undefined, twice.name),
+    hint: "Name each supervisor's column once.",
+  });
 }
 
 function refuseBadSpec(
@@ -107,7 +149,7 @@ function refuseBadSpec(
       hint: "Name the columns of text or the columns of numbers that the model sees.",
     });
   }
-  if (weak === undefined && truth === undefined) {
+  if ([weak ?? []].flat().length === 0 && truth === undefined) {
     throw new UserError("no label column is named", {
       place,
       hint: "Name the column of weak labels, of true labels, or both.",

@@ -6,6 +6,7 @@ import type { Method } from "./method.js";
 import { naive } from "./naive.js";
 import { probeMethods, strongToStrong } from "./probes.js";
 import { product } from "./product.js";
+import { ensemble, raven } from "./several.js";
 import { midweakWindow, window } from "./window.js";
 
 export {
@@ -34,6 +35,8 @@ export const methods: readonly Method[] = [
   midweakWindow,
   strongToStrong,
   ...probeMethods,
+  ensemble,
+  raven,
 ];
 
 /** The method of this name. Throws UserError that lists the methods. */

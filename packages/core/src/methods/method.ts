@@ -26,6 +26,11 @@ export interface Method {
    * @param features of the pretrained student, before it sees a label: `[examples, width]`
    */
   prepare?(labels: SoftLabels, features: () => Promise<Tensor>): Promise<Lesson>;
+  /**
+   * Made for several supervisors: weighs them all alike, or learns a weight for each. With one supervisor it is the naive method.
+   * Methods without this learn from the equal mean of several.
+   */
+  several?: "equal weights" | "learned weights";
   /** How often a fresh student is trained, each but the first on the labels of the one before. Default 1. */
   rounds?: number;
 }

@@ -58,7 +58,22 @@ export interface TrainerSpec<P, Traced> {
   microBatches?: number;
   /** A tree of tensors that the loss reads and that stay as they are, e.g. the weights beside adapters. */
   frozen?: unknown;
+  /** What becomes of the parameters in a step, where some of them do not move as the optimiser has it. Without micro-batches. */
+  revise?: Revise<Traced>;
 }
+
+/**
+ * @param next the parameters as the optimiser leaves them; the result has their form
+ * @param before the parameters that the gradient is of
+ * @param progress share of training done, a scalar in [0, 1)
+ */
+export type Revise<Traced> = (
+  next: Traced,
+  before: Traced,
+  gradient: Traced,
+  progress: JaxArray,
+  frozen: never,
+) => Traced;
 
 export interface FitResult<P> {
   params: P;
@@ -124,7 +139,7 @@ export interface Training<P> {
 }
 
 export function trainingOf<P, Traced>(spec: TrainerSpec<P, Traced>): Training<P> {
-  const { name, loss, microBatches = 1 } = spec;
+  const { name, loss, microBatches = 1, revise } = spec;
   const optimizer = { ...adamWDefaults, ...spec.optimizer };
   const flat = flatTree(spec.params);
   const count = countRows(spec.columns, name);
@@ -133,6 +148,9 @@ export function trainingOf<P, Traced>(spec: TrainerSpec<P, Traced>): Training<P>
     throw new UserError(
       `batches of "${name}" have ${batchSize} examples, which cannot be shared out among ${microBatches} micro-batches`,
     );
+  }
+  if (revise && microBatches > 1) {
+    throw new UserError(`"${name}" revises the parameters after a step, so it goes without micro-batches`);
   }
   const zeros = () => new Tensor(new Float32Array(flat.size));
   return {
@@ -155,7 +173,15 @@ export function trainingOf<P, Traced>(spec: TrainerSpec<P, Traced>): Training<P>
         const [value, gradient] = differentiated(params);
         const vector = flat.concatenate(gradient);
         const [next, after] = adamW(optimizer, parameters, vector, state, learningRate);
-        return [{ parameters: next, optimizer: after }, value];
+        if (!revise) return [{ parameters: next, optimizer: after }, value];
+        const revised = revise(
+          flat.split(next),
+          params as Traced,
+          gradient as Traced,
+          progress,
+          frozen as never,
+        );
+        return [{ parameters: flat.concatenate(revised), optimizer: after }, value];
       }
       const { measures: _, ...own } = weightedGradient(flat, loss, parameters, batch, progress, frozen);
       const all = tree.map((sum: JaxArray, part: JaxArray) => sum.add(part), gathered, own);

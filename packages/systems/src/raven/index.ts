@@ -1,5 +1,4 @@
 export {
-  easyExamples,
   movedWeights,
   type RavenOptions,
   type RavenStudent,

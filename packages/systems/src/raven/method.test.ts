@@ -1,6 +1,6 @@
-import { createRandom, type SoftLabels } from "outgrow";
+import { createRandom, easyExamples, type SoftLabels } from "outgrow";
 import { describe, expect, test } from "vitest";
-import { easyExamples, movedWeights, trainRaven, weightGradient } from "./method.js";
+import { movedWeights, trainRaven, weightGradient } from "./method.js";
 import { spearman } from "./stage.js";
 
 const random = createRandom("raven/test");

@@ -1,7 +1,15 @@
 /*
  * RAVEN (Jeon et al. 2025): a student learns from several weak models at once, and with it how much to trust each.
  */
-import { argmaxRows, checkSoftLabels, type Random, type SoftLabels, UserError } from "outgrow";
+import {
+  argmaxRows,
+  checkSupervisors,
+  easyExamples,
+  easyWarnings,
+  type Random,
+  type SoftLabels,
+  UserError,
+} from "outgrow";
 
 export interface RavenOptions {
   random: Random;
@@ -52,16 +60,14 @@ export function trainRaven(
   const { random, epochs = 30, batchSize = 64, learningRate = 3e-3, weightRate = 2e-3, signal } = options;
   const { easyShare = 0.3 } = options;
   const count = features.length / width;
-  const classes = checkWeak(weak, count);
+  const classes = checkSupervisors(weak, count);
   let weights = startWeights(options.weights, weak);
   const warnings: string[] = [];
   const isEasy = easyExamples(weak);
   const easy = isEasy.reduce((sum, value) => sum + value, 0);
   let easyEpochs = Math.floor(easyShare * epochs);
-  if (easyEpochs > 0 && easy === 0) {
-    warnings.push("The weak models agree on no example: training starts on all.");
-    easyEpochs = 0;
-  } else if (easyEpochs > 0) warnings.push(...classWarnings(weak[0], isEasy));
+  if (easyEpochs > 0) warnings.push(...easyWarnings(weak[0], isEasy));
+  if (easy === 0) easyEpochs = 0;
 
   const parameters = new Float64Array((width + 1) * classes);
   const mean = new Float64Array(parameters.length);
@@ -149,12 +155,6 @@ export function movedWeights(weights: readonly number[], slope: readonly number[
   return moved.map((w) => w / sum);
 }
 
-/** 1 where all weak models name the same class, else 0. */
-export function easyExamples(weak: readonly SoftLabels[]): Uint8Array {
-  const labels = weak.map(({ values, shape: [, classes] }) => argmaxRows(values, classes));
-  return Uint8Array.from(labels[0], (label, i) => Number(labels.every((own) => own[i] === label)));
-}
-
 function scoreRow(
   parameters: Float64Array,
   features: Float32Array,
@@ -173,23 +173,6 @@ function scoreRow(
   let sum = 0;
   for (let k = 0; k < classes; k++) sum += Math.exp(scores[k] - top);
   return top + Math.log(sum);
-}
-
-function checkWeak(weak: readonly SoftLabels[], count: number): number {
-  if (weak.length === 0) throw new UserError("there is no weak model to learn from");
-  const classes = weak[0].shape[1];
-  weak.forEach((labels, m) => {
-    if (labels.shape[1] !== classes) {
-      throw new UserError(`weak model ${m + 1} has ${labels.shape[1]} classes, the first has ${classes}`);
-    }
-    if (labels.shape[0] !== count) {
-      throw new UserError(`weak model ${m + 1} labels ${labels.shape[0]} examples, and there are ${count}`, {
-        hint: "Leave out the examples that a weak model does not label.",
-      });
-    }
-    checkSoftLabels(labels);
-  });
-  return classes;
 }
 
 function startWeights(given: RavenOptions["weights"], weak: readonly SoftLabels[]): number[] {
@@ -211,13 +194,4 @@ function startWeights(given: RavenOptions["weights"], weak: readonly SoftLabels[
     });
   }
   return [...given];
-}
-
-function classWarnings({ values, shape: [, classes] }: SoftLabels, isEasy: Uint8Array): string[] {
-  const counts = new Array<number>(classes).fill(0);
-  argmaxRows(values, classes).forEach((label, i) => {
-    counts[label] += isEasy[i];
-  });
-  if (counts.filter((count) => count > 0).length > 1) return [];
-  return [`The weak models agree on examples of one class alone (by class: ${counts.join(", ")}).`];
 }

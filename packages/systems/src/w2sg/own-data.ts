@@ -17,6 +17,7 @@ import {
   type Lab,
   methodNamed,
   mildWarnings,
+  type NamedLabels,
   naive,
   oneHot,
   parseConfig,
@@ -43,10 +44,12 @@ import {
   readLabels,
   readStrong,
   readStudent,
+  readWeights,
   selectLabels,
   superviseOwnStage,
   trainOwnStage,
 } from "./own-stages.js";
+import { type Supervision, singleWarnings } from "./own-supervisors.js";
 
 export const ownDataSchema = z.strictObject({
   seed: z.int().min(0).default(0),
@@ -59,6 +62,8 @@ export const ownDataSchema = z.strictObject({
   supervision: count.optional(),
   /** Share of the student's rows that are held out, with their weak labels, to choose the pass to keep. */
   validationShare: z.number().gt(0).lt(0.5).default(0.1),
+  /** Of several supervisors: a naive student of each besides, and which of them should have the best. */
+  eachSupervisor: z.boolean().optional(),
   pretraining: z
     .strictObject({ epochs: count.optional(), width: count.optional(), layers: count.optional() })
     .default({}),
@@ -71,6 +76,8 @@ export interface OwnRecord extends Partial<Comparison> {
   method: string;
   /** Share of test rows on which student and supervisor agree: all there is without truth. */
   agreementWithWeak: number;
+  /** Learned weight of each of several supervisors, by its name. */
+  weights?: Record<string, number>;
 }
 
 export interface OwnDataResult {
@@ -81,6 +88,8 @@ export interface OwnDataResult {
   /** The supervisor's labels of every row in the first repetition. */
   weak: SoftLabels;
   weakSource: string;
+  /** Where there are several: what each says of the test rows of each repetition, and its student's. */
+  supervision?: Supervision[];
   /** What turns rows into the student's inputs. */
   text?: TextModel;
   scaling?: Scaling;
@@ -102,7 +111,7 @@ export function ownDataPlan(
 ): { name: string; weight: number }[] {
   const rows = data.ids.length;
   const epochs = config.pretraining.epochs ?? pretrainingEpochs(data);
-  const trainings = config.methods.length + (data.truth ? 1 : 0);
+  const trainings = trainingsOf(data, config);
   const passes = ownDataRecipes[data.inputs.kind].epochs;
   return [
     { name: PRETRAINING, weight: epochs * rows * 1.5 },
@@ -112,6 +121,9 @@ export function ownDataPlan(
     })),
   ];
 }
+
+const trainingsOf = ({ truth, supervisors }: ClassificationData, config: OwnDataConfig) =>
+  config.methods.length + (truth ? 1 : 0) + (config.eachSupervisor ? (supervisors?.length ?? 0) : 0);
 
 const PRETRAINING = "pretrain the student without labels";
 const seedStage = (index: number) => `repetition ${index + 1}`;
@@ -125,6 +137,13 @@ export async function fitOwnData(
 ): Promise<OwnDataResult> {
   const config = parseConfig(ownDataSchema, given, "fit");
   for (const name of config.methods) methodNamed(name);
+  const { supervisors } = data;
+  if (config.eachSupervisor && !supervisors) {
+    throw new UserError("a student of each supervisor is asked for, but there is only one", {
+      place: { file: data.file },
+      hint: "Name several columns: --weak a --weak b.",
+    });
+  }
   const { seed, pretraining } = config;
   const rows = hashed(data.inputs);
   const classes = data.classes.length;
@@ -142,7 +161,8 @@ export async function fitOwnData(
   stage.done(model.cached ? "reused" : undefined);
 
   const records: OwnRecord[] = [];
-  const warnings: string[] = [];
+  const warnings = singleWarnings(data, config);
+  const supervision: Supervision[] = [];
   let first: { parts: Parts; weak: SoftLabels; weakSource: string; student: StageOutput } | undefined;
   for (let index = 0; index < config.seeds; index++) {
     const seedProgress = progress.begin(seedStage(index));
@@ -150,12 +170,19 @@ export async function fitOwnData(
     if (index === 0) warnings.push(...mildWarnings(selectLabels(weak, parts.transfer)));
     const weakTest = selectLabels(weak, parts.test);
 
-    const trainings = config.methods.length + (data.truth ? 1 : 0);
+    const trainings = trainingsOf(data, config);
     let trained = 0;
     let reused = true;
-    const train = async (name: string, method: string, labels: SoftLabels, taught: Parts) => {
+    const train = async (
+      name: string,
+      method: string,
+      labels: SoftLabels,
+      taught: Parts,
+      several?: readonly NamedLabels[],
+    ) => {
       const { transfer, validation, test } = taught;
-      const lesson = givenInput({ labels, transfer, validation, test });
+      const apart = several && { supervisors: several.map((each) => each.labels) };
+      const lesson = givenInput({ labels, ...apart, transfer, validation, test });
       const student = await lab.run(
         trainOwnStage,
         { seed, index, method, classes },
@@ -191,7 +218,10 @@ export async function fitOwnData(
       }
     }
     for (const method of config.methods) {
-      const student = await train(method, method, weak, parts);
+      const weighs = methodNamed(method).several === "learned weights" ? supervisors : undefined;
+      const student = await train(method, method, weak, parts, weighs);
+      const learned = weighs && (await readWeights(student));
+      if (index === 0) warnings.push(...(learned?.warnings ?? []));
       const test = await readLabels(student);
       const [own, weakHard] = [hardLabels(test), hardLabels(weakTest)];
       records.push({
@@ -199,8 +229,26 @@ export async function fitOwnData(
         method,
         agreementWithWeak: own.filter((label, i) => label === weakHard[i]).length / own.length,
         ...(truth ? compare(truth, { weak: weakTest, student: test, ceiling }) : {}),
+        ...(weighs &&
+          learned && {
+            weights: Object.fromEntries(weighs.map(({ name }, m) => [name, learned.weights[m]])),
+          }),
       });
       first ??= { parts, weak, weakSource: source, student };
+    }
+    if (supervisors) {
+      const said = supervisors.map((each) => ({
+        name: each.name,
+        weak: selectLabels(each.labels, parts.test),
+      }));
+      const students: SoftLabels[] = [];
+      for (const { name, labels } of config.eachSupervisor ? supervisors : []) {
+        students.push(await readLabels(await train(`student of ${name}`, naive.name, labels, parts)));
+      }
+      supervision.push({
+        truth,
+        supervisors: said.map((each, m) => ({ ...each, student: students[m] })),
+      });
     }
     seedProgress.done(reused ? "reused" : undefined);
   }
@@ -213,6 +261,7 @@ export async function fitOwnData(
     warnings,
     ...strong,
     ...ofFirst,
+    ...(supervisors && { supervision }),
     student: {
       backbone: strong.backbone,
       params: await readStudent(student),
@@ -287,6 +336,10 @@ async function weakLabels(
   parts: Parts,
   { lab, signal }: { lab: Lab; signal?: AbortSignal },
 ): Promise<{ labels: SoftLabels; source: string }> {
+  if (data.supervisors) {
+    const named = data.supervisors.map(({ name }) => name).join(", ");
+    return { labels: data.weak as SoftLabels, source: `the mean of ${named}` };
+  }
   if (data.weak) return { labels: data.weak, source: "the given weak labels" };
   const truth = data.truth as Int32Array;
   const labels = Int32Array.from(parts.supervision, (row) => truth[row]);

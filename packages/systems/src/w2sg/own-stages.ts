@@ -17,6 +17,7 @@ import {
   encodeSafetensors,
   featureModel,
   featurePretrainingDefaults,
+  finetuneWeighing,
   fitScaling,
   fromStage,
   fromValue,
@@ -64,6 +65,7 @@ const partsFile = "model.json";
 const tokenizerFile = "tokenizer.json";
 const labelsFile = "labels.safetensors";
 const studentFile = "student.safetensors";
+const weightsFile = "weights.json";
 
 export const ownRandom = (seed: number) => createRandom(seed).stream("own data");
 
@@ -154,6 +156,8 @@ export const superviseOwnStage = defineStage({
 export interface Lesson {
   /** Of all rows: `[rows, classes]`. */
   labels: SoftLabels;
+  /** Of each of several supervisors, where the method takes them apart; the labels are their mean. */
+  supervisors?: readonly SoftLabels[];
   transfer: Int32Array;
   validation: Int32Array;
   /** Rows whose labels are predicted afterwards. */
@@ -180,7 +184,7 @@ export const trainOwnStage = defineStage({
   async run(context) {
     const { config, inputs, folder, signal, progress, metrics, shared } = context;
     const { classes, index } = config;
-    const { labels, transfer, validation, test } = inputs.lesson.value;
+    const { labels, supervisors, transfer, validation, test } = inputs.lesson.value;
     const recipe = ownDataRecipes[inputs.rows.value.kind];
     const { backbone, inputs: rows } = await strongOf(context, inputs.model, inputs.rows);
     const inputsOfStudent = selectRows(rows, transfer);
@@ -189,6 +193,35 @@ export const trainOwnStage = defineStage({
     const predict = await predictorOf(context, inputs.model, inputs.rows, classes);
     const rounds = method.rounds ?? 1;
     let round = 0;
+    const selectAll = (rows: Int32Array) => (supervisors ?? []).map((own) => selectLabels(own, rows));
+    const weigh = async () => {
+      const { params, weights, warnings } = await finetuneWeighing(
+        {
+          backbone,
+          classes,
+          inputs: inputsOfStudent,
+          batchSize: recipe.batchSize,
+          labels: selectAll(transfer),
+        },
+        {
+          epochs,
+          learningRate,
+          schedule,
+          signal,
+          random: ownRandom(config.seed).stream("seed", index).stream("order"),
+          checkpoint: await context.checkpoint("training"),
+          validation: { inputs: selectRows(rows, validation), labels: selectAll(validation) },
+          onStep,
+        },
+      );
+      await writeFile(join(folder, weightsFile), JSON.stringify({ weights, warnings }));
+      return params;
+    };
+    const onStep = ({ step, totalSteps, loss }: { step: number; totalSteps: number; loss: number }) => {
+      progress(before + step / totalSteps / rounds, `loss ${loss.toFixed(3)}`);
+      if (step % Math.ceil(totalSteps / pointsOfCurve) === 0) metrics(step, { loss });
+    };
+    let before = 0;
     const fit = async ({ labels: targets, rows: kept }: MethodLesson) => {
       const own = kept ? selectRows(inputsOfStudent, kept) : inputsOfStudent;
       // What the loss takes from the targets is part of the program.
@@ -202,7 +235,7 @@ export const trainOwnStage = defineStage({
           batchSize: recipe.batchSize,
         }),
       );
-      const before = round++ / rounds;
+      before = round++ / rounds;
       const { params } = await finetuner.fit(backbone, own, targets, {
         epochs,
         learningRate,
@@ -211,18 +244,18 @@ export const trainOwnStage = defineStage({
         random: ownRandom(config.seed).stream("seed", index).stream("order"),
         checkpoint: await context.checkpoint(rounds === 1 ? "training" : `training ${round}`),
         validation: { inputs: selectRows(rows, validation), labels: selectLabels(labels, validation) },
-        onStep: ({ step, totalSteps, loss }) => {
-          progress(before + step / totalSteps / rounds, `loss ${loss.toFixed(3)}`);
-          if (step % Math.ceil(totalSteps / pointsOfCurve) === 0) metrics(step, { loss });
-        },
+        onStep,
       });
       return params;
     };
-    const params = await learn(method, selectLabels(labels, transfer), {
-      fit,
-      label: (student) => predict(student, inputsOfStudent),
-      features: () => backboneFeatures(backbone, inputsOfStudent),
-    });
+    const taught = supervisors ? await weigh() : undefined;
+    const params =
+      taught ??
+      (await learn(method, selectLabels(labels, transfer), {
+        fit,
+        label: (student) => predict(student, inputsOfStudent),
+        features: () => backboneFeatures(backbone, inputsOfStudent),
+      }));
     await writeParams(join(folder, studentFile), params);
     const { values, shape } = await predict(params, selectRows(rows, test));
     await writeFile(join(folder, labelsFile), encodeSafetensors({ labels: new Tensor(values, shape) }));
@@ -272,6 +305,10 @@ export const readLabels = async (output: StageOutput): Promise<SoftLabels> => {
 
 export const readStudent = async (output: StageOutput): Promise<ClassifierParams> =>
   treeOfTensors((await output.tensors(studentFile)).tensors) as ClassifierParams;
+
+/** What a student of several supervisors, taken apart, learned of them. */
+export const readWeights = (student: StageOutput) =>
+  student.json<{ weights: number[]; warnings: string[] }>(weightsFile);
 
 export function selectLabels({ values, shape: [rows, classes] }: SoftLabels, chosen: Int32Array): SoftLabels {
   const selected = selectRows({ labels: new Tensor(values, [rows, classes]) }, chosen).labels;

@@ -10,6 +10,7 @@ import {
   type SoftLabels,
 } from "outgrow";
 import type { OwnDataConfig, OwnDataResult, OwnRecord } from "./own-data.js";
+import { agreedRows, supervisorTables } from "./own-supervisors.js";
 import { fixed, percent, range, withRange } from "./wording.js";
 
 type Value = (record: OwnRecord) => number | null | undefined;
@@ -123,7 +124,10 @@ export async function summariseOwnData(
       { label: "Repetitions", value: config.seeds },
       { label: "Wall time", value: report.formatDuration(seconds * 1000) },
     ],
-    tables: [leaderboard],
+    tables: [
+      leaderboard,
+      ...(result.supervision ? supervisorTables(result.supervision, result.records, config.seed) : []),
+    ],
     figures,
     notes: [
       `Rows: ${parts.test.length} for testing, ${parts.supervision.length} with truth for the weak supervisor, ` +
@@ -136,6 +140,11 @@ export async function summariseOwnData(
       ...(result.text && result.text.cut > 0
         ? [
             `${result.text.cut} texts are longer than ${result.text.config.contextLength} tokens and were cut.`,
+          ]
+        : []),
+      ...(result.supervision
+        ? [
+            "Methods for one supervisor learned from the equal mean of all, and the weak supervisor of the tables above is that mean.",
           ]
         : []),
       ...undefinedNote(result),
@@ -259,6 +268,7 @@ export function labelsJsonl(data: ClassificationData, { student, weak, parts }: 
     Array.from(values.subarray(row * classes.length, (row + 1) * classes.length), (p) =>
       Number(p.toPrecision(6)),
     );
+  const agreed = data.supervisors && agreedRows(data.supervisors);
   const lines = data.ids.map((id, row) => ({
     id,
     line: data.lines[row],
@@ -266,6 +276,7 @@ export function labelsJsonl(data: ClassificationData, { student, weak, parts }: 
     weak: rounded(weak, row),
     student: rounded(student.predictions, row),
     ...(truth ? { truth: truth[row] < 0 ? null : classes[truth[row]] } : {}),
+    ...(agreed ? { supervisors: agreed[row] ? "agree" : "differ" } : {}),
     ...(inputs.kind === "text" ? { characters: inputs.texts[row].length } : {}),
   }));
   return lines.map((line) => `${JSON.stringify(line)}\n`).join("");

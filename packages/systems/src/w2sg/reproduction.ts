@@ -32,7 +32,9 @@ const schema = studySchema.extend({
   /** One for each seed. */
   worlds: count.default(1),
   /** Methods of linear probes. */
-  methods: distinct(z.string(), "method").default(methods.map(({ name }) => name)),
+  methods: distinct(z.string(), "method").default(
+    methods.flatMap(({ name, several }) => (several ? [] : [name])),
+  ),
   /** Methods of full finetuning. */
   finetuneMethods: distinct(z.string(), "method").default(["naive", "confidence"]),
   modes: distinct(z.enum(modes), "mode").default([...modes]),
