@@ -5,6 +5,7 @@ import {
   expansionUncertainty,
   leastExpansion,
   measureExpansion,
+  measureRowExpansion,
   simpleCorrectionBound,
   weakCoverageBound,
 } from "./expansion.js";
@@ -92,8 +93,29 @@ describe("measured expansion", () => {
 
   test("refuses neighbours on no side", () => {
     expect(() => measureExpansion({ neighbours: [0, 4], members })).toThrow(
-      "neighbour of example 1 is row 4",
+      "neighbour of example 1 is 4, which is none",
     );
+  });
+
+  test("of rows of a table is that of their sides", () => {
+    // Rows 0 to 3 are targets, 4 to 6 sources, 7 is a paraphrase in U that is not part of the sample.
+    const table = {
+      sources: [4, 5, 6],
+      targets: [0, 1, 2, 3],
+      neighbours: [-1, -1, -1, -1, 0, 1, 3, -1],
+      members: [true, false, false, true, false, false, false, true],
+    };
+    expect(measureRowExpansion(table)).toEqual(measureExpansion({ neighbours: [0, 1, 3], members }));
+    const without = table.neighbours.with(6, -1);
+    expect(measureRowExpansion({ ...table, neighbours: without }).value).toBeCloseTo(1 / 3 / 0.5, 12);
+    const outside = { ...table, neighbours: table.neighbours.with(5, 7) };
+    expect(measureRowExpansion({ ...outside, isTarget: (row) => row < 4 || row === 7 }).value).toBe(2);
+    const ids = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    expect(() => measureRowExpansion({ ...outside, ids })).toThrow(
+      "the neighbour of example f is h, which is none of the examples on the other side",
+    );
+    expect(measureRowExpansion({ ...table, sources: [] }).value).toBeNull();
+    expect(measureRowExpansion({ ...table, targets: [] }).value).toBeNull();
   });
 
   test("is known the better the more examples there are, by theory hardly with few", () => {

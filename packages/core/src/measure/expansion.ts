@@ -117,29 +117,68 @@ export interface ExpansionSample {
  *
  * @throws UserError for a neighbour outside of the targets
  */
-export function measureExpansion({ neighbours, members, smallest = SMALLEST }: ExpansionSample): Measured {
-  if (neighbours.length === 0) return { value: null, reason: "there are no examples to expand to" };
-  if (members.length === 0) return { value: null, reason: "there are no examples to expand from" };
-  let inside = 0;
-  for (let i = 0; i < neighbours.length; i++) {
-    const row = neighbours[i];
-    if (!Number.isInteger(row) || row < 0 || row >= members.length) {
+export function measureExpansion({ neighbours, members, smallest }: ExpansionSample): Measured {
+  const rows = Array.from(members, (_, row) => row);
+  return measureRowExpansion({
+    sources: Array.from(neighbours, (_, i) => i),
+    targets: rows,
+    neighbours,
+    members,
+    smallest,
+  });
+}
+
+export interface RowExpansion {
+  /** Rows of the examples that are expanded to, e.g. those of a class whose weak label is wrong. */
+  sources: ArrayLike<number>;
+  /** Rows of the examples among which U is, e.g. those of the class whose weak label is right: a sample of them. */
+  targets: ArrayLike<number>;
+  /** For each row the row of a neighbour of it among the targets, -1 for none. Only those of sources are looked at. */
+  neighbours: ArrayLike<number>;
+  /** For each row whether it is in U. Only targets and neighbours are looked at. */
+  members: ArrayLike<boolean>;
+  /** Whether a row may be a neighbour. Default: the targets; others may be too, such as paraphrases that nobody sampled. */
+  isTarget?: (row: number) => boolean;
+  /** Sets smaller than this share of the targets are not counted. Default 0.1. */
+  smallest?: number;
+  /** Names of the rows, for errors. */
+  ids?: readonly string[];
+}
+
+/**
+ * {@link measureExpansion} of sets of rows of one table. A source without a neighbour is not reached by U.
+ *
+ * @throws UserError for a neighbour that is no target, with the source
+ */
+export function measureRowExpansion(given: RowExpansion): Measured {
+  const { sources, targets, neighbours, members, smallest = SMALLEST, ids } = given;
+  const all = new Set(Array.from(targets));
+  const isTarget = given.isTarget ?? ((row: number) => all.has(row));
+  if (sources.length === 0) return { value: null, reason: "there are no examples to expand to" };
+  if (targets.length === 0) return { value: null, reason: "there are no examples to expand from" };
+  let reached = 0;
+  for (let i = 0; i < sources.length; i++) {
+    const row = neighbours[sources[i]];
+    if (row === -1) continue;
+    if (!Number.isInteger(row) || row < 0 || !isTarget(row)) {
+      const [source, neighbour] = [sources[i], row].map((each) => ids?.[each] ?? String(each));
       throw new UserError(
-        `the neighbour of example ${i} is row ${row}, expected one of the ${members.length} examples on the other side`,
+        `the neighbour of example ${source} is ${neighbour}, which is none of the examples on the other side`,
+        { hint: `There are ${targets.length} of them. -1 says that an example has no neighbour there.` },
       );
     }
-    inside += Number(members[row]);
+    reached += Number(members[row]);
   }
   let size = 0;
-  for (let i = 0; i < members.length; i++) size += Number(members[i]);
-  const share = size / members.length;
+  for (let i = 0; i < targets.length; i++) size += Number(members[targets[i]]);
+  const share = size / targets.length;
   if (share === 0 || share < smallest) {
     return {
       value: null,
       reason: `the set is ${(100 * share).toFixed(1)} % of its side: too small to count`,
     };
   }
-  return { value: inside / neighbours.length / share };
+  return { value: reached / sources.length / share };
 }
 
 /** The least of several measured expansions; null where none counts. */
