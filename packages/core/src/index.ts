@@ -113,12 +113,14 @@ export * from "./serve/served-model.js";
 export * from "./serve/server.js";
 export * from "./serve/text-service.js";
 export * from "./serve/threaded-model.js";
+export type { Features } from "./supervise/features.js";
 export * from "./supervise/lbfgs.js";
 export * from "./supervise/least-squares.js";
 export * from "./supervise/logistic-regression.js";
 export * from "./supervise/neighbours.js";
 export * from "./supervise/ngram.js";
 export * from "./supervise/several.js";
+export * from "./supervise/principal-components.js";
 export {
   collectTerms,
   type TermVocabulary,
