@@ -119,8 +119,8 @@ export * from "./supervise/least-squares.js";
 export * from "./supervise/logistic-regression.js";
 export * from "./supervise/neighbours.js";
 export * from "./supervise/ngram.js";
-export * from "./supervise/several.js";
 export * from "./supervise/principal-components.js";
+export * from "./supervise/several.js";
 export {
   collectTerms,
   type TermVocabulary,
