@@ -3,10 +3,20 @@ import { count, distinct } from "../w2sg/fields.js";
 import type { TrainOptions } from "./method.js";
 import type { Layout } from "./world.js";
 
-export const parts = ["sweep", "schedules", "noise", "data"] as const;
+export const parts = ["sweep", "schedules", "noise", "data", "images"] as const;
 export type Part = (typeof parts)[number];
 
 const positive = z.number().positive();
+
+export const imageFields = {
+  train: count.default(300),
+  test: count.default(500),
+  steps: count.default(12_000),
+  width: count.default(32),
+  rates: distinct(positive, "rate").default([0.001, 0.01, 0.03, 0.1, 0.3, 1]),
+  /** Rates to compare at the same sum of rates: the small one gets more steps. */
+  matched: z.strictObject({ small: positive.default(0.01), large: positive.default(0.1) }).prefault({}),
+};
 
 export const schema = z.strictObject({
   seed: z.int().min(0).default(0),
@@ -26,6 +36,14 @@ export const schema = z.strictObject({
   steps: z.int().min(2500).default(16_000),
   /** Beside 0.1, 0.5, 1.2, 1.3 and 1.4, which claims speak of. */
   kappas: z.array(positive).default([0.9, 1.1, 1.5, 1.58]),
+  /** Networks on two-part images, which are the card's second part. */
+  images: z
+    .strictObject({
+      /** They are trained for seeds that this divides. */
+      every: count.default(2),
+      ...imageFields,
+    })
+    .prefault({}),
 });
 export type Config = z.output<typeof schema>;
 
@@ -42,7 +60,7 @@ export interface Cell {
 }
 
 /** Sets of the same steps, or of the same sum of η, and what the effect might hang on beside the rate. */
-export function cellsOf({ steps, kappas, train, weakTrain }: Config): Cell[] {
+export function cellsOf({ steps, kappas, train, weakTrain }: Omit<Config, "images">): Cell[] {
   const at = (part: Part, name: string, kappa: number, more: Partial<Cell> = {}): Cell => ({
     part,
     name,

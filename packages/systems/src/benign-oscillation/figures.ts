@@ -54,6 +54,24 @@ export async function figures(results: Results): Promise<report.Figure[]> {
       ),
     );
   }
+  if (has("images")) {
+    const cells = new Map(
+      results.rows
+        .filter(({ part }) => part === "images")
+        .map(({ cell, rate }) => [`${cell} ${rate}`, { cell, rate }]),
+    );
+    const rows = [...cells.values()].map(({ cell, rate }) => ({
+      group: cell,
+      label: `rate ${rate}`,
+      ...meanInterval(results.values({ part: "images", cell, rate }, "weakAccuracy")),
+    }));
+    made.push(
+      await report.estimates(
+        { measure: "Accuracy on images without bars", rows, references },
+        { name: "images", title: "An MLP on images of bars and faint glyphs" },
+      ),
+    );
+  }
   return made;
 }
 

@@ -21,7 +21,7 @@ export const oscillationStage = defineStage({
   name: "benign-oscillation/trainings",
   version: 1,
   code: import.meta.url,
-  config: schema,
+  config: schema.omit({ images: true }),
   inputs: {},
   async run({ config, folder, signal, progress }) {
     const cells = cellsOf(config).filter(({ part }) => config.parts.includes(part));
@@ -36,7 +36,10 @@ export const oscillationStage = defineStage({
   },
 });
 
-function trainCell({ part, name, phases, options = {}, layout, noise, weakTrain }: Cell, config: Config) {
+function trainCell(
+  { part, name, phases, options = {}, layout, noise, weakTrain }: Cell,
+  config: Omit<Config, "images">,
+) {
   const random = createRandom(config.seed).stream("benign-oscillation");
   const own = { noise: noise ?? config.noise, weakTrain: weakTrain ?? config.weakTrain };
   const world = drawWorld(

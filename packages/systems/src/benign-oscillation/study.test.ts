@@ -41,6 +41,7 @@ test("at its quick size the study has all rows that its claims and figures ask f
     "schedules",
     "noise",
     "data",
+    "images",
   ]);
 }, 30_000);
 
