@@ -5,6 +5,7 @@ export type Results = StudyResults<Row>;
 
 export const same = (kappa: number) => ({ part: "sweep", cell: "same steps", kappa });
 const unit = "accuracy";
+const onImages = (rate: number) => ({ part: "images", cell: "same steps", rate });
 type Measure = keyof Row & string;
 const differ =
   (left: object, right: object, measure: Measure = "weakAccuracy") =>
@@ -206,6 +207,35 @@ export const claims: Claim<Results>[] = [
       contrast("noise 0.2", 1.4, 0.9),
       contrast("noise everywhere", 1.4, 0.5),
       contrast("half of the points weak", 1.4, 0.5),
+    ],
+  },
+  {
+    id: "C11",
+    statement:
+      "An MLP on images learns faint glyphs beside easy bars at a large rate, not at a small one, in the same steps.",
+    needs: ["images"],
+    parts: [
+      {
+        statistic: "accuracy on images without bars, rate 0.1 minus rate 0.01",
+        unit,
+        side: "above",
+        threshold: 0.2,
+        values: differ(onImages(0.1), onImages(0.01)),
+      },
+    ],
+  },
+  {
+    id: "C12",
+    statement: "Nor does the MLP learn them at the small rate with the same sum of rates.",
+    needs: ["images"],
+    parts: [
+      {
+        statistic: "accuracy on images without bars, rate 0.1 minus rate 0.01 with the same sum of rates",
+        unit,
+        side: "above",
+        threshold: 0.05,
+        values: differ(onImages(0.1), { part: "images", cell: "same sum of rates as 0.1", rate: 0.01 }),
+      },
     ],
   },
 ];

@@ -44,7 +44,7 @@ export const benignOscillation: Study<typeof schema, Row> = {
   },
   figures,
   notes: [
-    "Images: a bar code and a glyph with a tenth of its contrast, the bars missing in 10 % of training images and in all weak test images; an MLP with logistic loss, exploratory, for every second seed (images.every). No claim speaks of them.",
+    "Images: a bar code and a glyph with a tenth of its contrast, the bars missing in 10 % of training images and in all weak test images; an MLP with logistic loss, exploratory, for every second seed (images.every). C11 and C12 are no claims of the paper.",
     "Strong and weak are features here, not models. kappa = 4 · rate · ‖u‖² / m is the control variable: strong points oscillate from 1 on, boundedly up to 1.6. The loss of a point is (f − y)², without 1/2; with one, the same kappa has twice the rate.",
     "The paper's patch layout and constants were not seen: strong points are (y·u, y·v), weak ones (noise, y·v).",
     "Weak accuracy at a small rate is at chance in the mean over seeds; the weak patch's output is decided by the start.",
