@@ -41,10 +41,18 @@ export async function figures(results: Results): Promise<report.Figure[]> {
         .filter((row) => row.part === part)
         .map(({ cell, kappa }) => [`${cell} ${kappa}`, { cell, kappa }]),
     );
-    const rows = [...cells.values()].map(({ cell, kappa }) => ({
-      group: part === "data" ? cell : "",
+    const inOrder =
+      part === "noise"
+        ? [...cells.values()].sort((a, b) => (a.kappa as number) - (b.kappa as number))
+        : [...cells.values()];
+    const rows = inOrder.map(({ cell, kappa }) => ({
+      group: part === "data" ? cell : part === "noise" ? `kappa ${kappa}` : "",
       label:
-        part === "data" ? `kappa ${kappa}` : `${cell} (kappa ${Number((kappa as number).toPrecision(3))})`,
+        part === "data"
+          ? `kappa ${kappa}`
+          : part === "noise"
+            ? cell
+            : `${cell} (kappa\u00a0${Number((kappa as number).toPrecision(3))})`,
       ...meanInterval(results.values({ part, cell, kappa }, "weakAccuracy")),
     }));
     made.push(
