@@ -171,7 +171,7 @@ test("a training revises parameters by what its function says, and not in micro-
       next: { moved: JaxArray; kept: JaxArray },
       before: { moved: JaxArray; kept: JaxArray },
       gradient: { moved: JaxArray; kept: JaxArray },
-    ) => ({ moved: before.moved.sub(gradient.moved), kept: before.kept.add(next.kept.mul(0)) }),
+    ) => ({ kept: before.kept.add(next.kept.mul(0)), moved: before.moved.sub(gradient.moved) }),
   };
   const trainer = await createTrainer(spec);
   const { params } = await trainer.fit(spec.params, columns, { learningRate: 0.1, random: createRandom(0) });

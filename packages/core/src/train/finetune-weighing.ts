@@ -97,10 +97,9 @@ export async function finetuneWeighing(
       const mean = weights.mul(supervisorSurprise(logits, batch.targets, counted)).sum();
       return mean.div(weights.sum());
     },
-    revise(next, before, gradient, progress) {
+    revise(_, before, gradient, progress) {
       const moved = np.maximum(before.weights.sub(gradient.weights.mul(rate)), LEAST);
-      const weights = np.where(progress.less(start), before.weights, moved.div(moved.sum()));
-      return { student: next.student, weights };
+      return { weights: np.where(progress.less(start), before.weights, moved.div(moved.sum())) };
     },
   });
   const predict = validation && (await compileClassifier(backbone, classes, validation.inputs));

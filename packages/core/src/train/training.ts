@@ -63,7 +63,9 @@ export interface TrainerSpec<P, Traced> {
 }
 
 /**
- * @param next the parameters as the optimiser leaves them; the result has their form
+ * The parts of the parameters, by name, that move otherwise.
+ *
+ * @param next the parameters as the optimiser leaves them
  * @param before the parameters that the gradient is of
  * @param progress share of training done, a scalar in [0, 1)
  */
@@ -73,7 +75,7 @@ export type Revise<Traced> = (
   gradient: Traced,
   progress: JaxArray,
   frozen: never,
-) => Traced;
+) => Partial<Traced>;
 
 export interface FitResult<P> {
   params: P;
@@ -174,13 +176,10 @@ export function trainingOf<P, Traced>(spec: TrainerSpec<P, Traced>): Training<P>
         const vector = flat.concatenate(gradient);
         const [next, after] = adamW(optimizer, parameters, vector, state, learningRate);
         if (!revise) return [{ parameters: next, optimizer: after }, value];
-        const revised = revise(
-          flat.split(next),
-          params as Traced,
-          gradient as Traced,
-          progress,
-          frozen as never,
-        );
+        const proposed = flat.split<Traced & object>(next);
+        const own = revise(proposed, params as Traced, gradient as Traced, progress, frozen as never);
+        // In the order of the parameters' own keys.
+        const revised = { ...proposed, ...own };
         return [{ parameters: flat.concatenate(revised), optimizer: after }, value];
       }
       const { measures: _, ...own } = weightedGradient(flat, loss, parameters, batch, progress, frozen);

@@ -1,9 +1,18 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { argmaxRows, createRandom, defineStage, oneHot, type Random, type SoftLabels } from "outgrow";
+import {
+  argmaxRows,
+  createRandom,
+  defineStage,
+  easyExamples,
+  oneHot,
+  type Random,
+  type SoftLabels,
+  type StageContext,
+} from "outgrow";
 import { z } from "zod";
 import { count } from "../w2sg/fields.js";
-import { trainRaven } from "./method.js";
+import { type Probe, ProbeTraining, type TrainedProbe } from "./students.js";
 import { WeakModels } from "./weak-models.js";
 import { CLASSES, type ShiftedExamples, ShiftWorld, STRONG } from "./world.js";
 
@@ -15,7 +24,12 @@ export const conditions = {
   "colluding majority": { models: 3, agreement: [0.9, 0.9] },
   "in distribution": { models: 3, agreement: [1, 1] },
 } as const;
-export type Condition = keyof typeof conditions;
+
+/** As `random`, with the first of these many of the same six weak models. */
+export const sizes = [1, 2, 3, 4, 5, 6] as const;
+export type SizeCondition = `first ${(typeof sizes)[number]} of 6`;
+export type Condition = keyof typeof conditions | SizeCondition;
+const [LEAST_AGREEMENT, MOST_AGREEMENT] = conditions["random, 5"].agreement;
 
 export const lessons = [
   "naive",
@@ -29,6 +43,12 @@ export const lessons = [
   "one model",
   "copies of one",
   "truth",
+  "confidence",
+  "v-sup",
+  "ladder",
+  "static weights",
+  "easy start of 0.2",
+  "easy start of 0.5",
 ] as const;
 export type Lesson = (typeof lessons)[number];
 
@@ -66,7 +86,7 @@ export interface Row extends Record<string, string | number | boolean | null> {
 
 export const ravenStage = defineStage({
   name: "raven/students",
-  version: 1,
+  version: 2,
   code: import.meta.url,
   config: ravenSchema,
   inputs: {},
@@ -74,35 +94,36 @@ export const ravenStage = defineStage({
     const random = createRandom(config.seed).stream("raven");
     const world = new ShiftWorld(random.stream("world"));
     const target = world.draw(config.target, world.target, random.stream("target"));
-    const names = Object.keys(conditions) as Condition[];
+    const names = Object.keys(conditions) as (keyof typeof conditions)[];
+    const source = (name: string, m: number, low: number, high: number): ShiftedExamples => {
+      const own = random.stream("source", name, m);
+      const environment =
+        low === 1
+          ? world.target
+          : world.environment(low + (high - low) * own.uniform(), own.stream("environment"));
+      return world.draw(config.source, environment, own.stream("examples"));
+    };
     const sources = names.flatMap((name) => {
       const { models, agreement } = conditions[name];
-      return Array.from({ length: models }, (_, m): ShiftedExamples => {
-        const own = random.stream("source", name, m);
-        const [low, high] = agreement;
-        const environment =
-          low === 1
-            ? world.target
-            : world.environment(low + (high - low) * own.uniform(), own.stream("environment"));
-        return world.draw(config.source, environment, own.stream("examples"));
-      });
+      return Array.from({ length: models }, (_, m) => source(name, m, agreement[0], agreement[1]));
     });
+    const pool = sizes.map((_, m) => source("of 6", m, LEAST_AGREEMENT, MOST_AGREEMENT));
     const labelled = await shared("weak models", () => new WeakModels()).label(
-      sources,
+      [...sources, ...pool],
       target,
       random.stream("weak"),
       signal,
     );
-    progress(0.2, "weak models");
-    const rows: Row[] = [];
+    progress(0.3, "weak models");
+    const groups = new Map<Condition, readonly SoftLabels[]>();
     let first = 0;
-    for (const [i, name] of names.entries()) {
+    for (const name of names) {
       const weak = labelled.slice(first, first + conditions[name].models);
       first += weak.length;
-      const own = name === "colluding majority" ? [weak[0], ...weak.slice(1).map(inCircles)] : weak;
-      rows.push(...students(name, own, target, config, random.stream("students", name), signal));
-      progress(0.2 + (0.8 * (i + 1)) / names.length, name);
+      groups.set(name, name === "colluding majority" ? [weak[0], ...weak.slice(1).map(inCircles)] : weak);
     }
+    for (const size of sizes) groups.set(`first ${size} of 6`, labelled.slice(first, first + size));
+    const rows = await students(groups, target, config, { random, shared, signal, progress });
     await writeFile(join(folder, "rows.json"), JSON.stringify(rows));
   },
 });
@@ -116,74 +137,171 @@ function inCircles({ values, shape }: SoftLabels): SoftLabels {
   return { values: moved, shape };
 }
 
-function students(
-  condition: Condition,
-  weak: readonly SoftLabels[],
+interface Taught {
+  condition: Condition;
+  lesson: Lesson;
+  probe: Probe;
+}
+
+/** All students that are trained on the weak models' labels, by the numbers of the sets of labels that they share. */
+function lessonPlan(
+  groups: ReadonlyMap<Condition, readonly SoftLabels[]>,
+  truth: SoftLabels,
+  { easyShare, weightRates: [slow, usual, fast] }: z.output<typeof ravenSchema>,
+): { sets: SoftLabels[]; taught: Taught[] } {
+  const sets: SoftLabels[] = [truth];
+  const add = (labels: SoftLabels) => sets.push(labels) - 1;
+  const taught: Taught[] = [];
+  const known = new Map<SoftLabels, number>();
+  for (const [condition, weak] of groups) {
+    const all = weak.map((labels) => {
+      const number = known.get(labels) ?? add(labels);
+      known.set(labels, number);
+      return number;
+    });
+    const learn = (lesson: Lesson, probe: Omit<Probe, "sets">, own: readonly number[] = all) =>
+      taught.push({ condition, lesson, probe: { sets: own, ...probe } });
+    learn("equal weights", {});
+    learn("raven", { weightRate: usual, easyShare });
+    if (!(condition in conditions)) continue;
+    for (const own of all) learn("naive", {}, [own]);
+    learn("raven, slow", { weightRate: slow, easyShare });
+    learn("raven, fast", { weightRate: fast, easyShare });
+    learn("no easy start", { weightRate: usual });
+    learn("no easy start, fast", { weightRate: fast });
+    learn("easy start alone", { easyShare });
+    learn("copies of one", { weightRate: usual, easyShare }, [all[0], add(weak[0]), add(weak[0])]);
+    learn("truth", {}, [0]);
+    learn("confidence", { own: "confidence" });
+    learn("v-sup", { own: "v-sup" });
+    learn("ladder", { features: STRONG / 2 });
+    learn("easy start of 0.2", { weightRate: usual, easyShare: 0.2 });
+    learn("easy start of 0.5", { weightRate: usual, easyShare: 0.5 });
+  }
+  return { sets, taught };
+}
+
+interface Training {
+  random: Random;
+  shared: StageContext<unknown, unknown>["shared"];
+  signal: AbortSignal;
+  progress(done: number, detail?: string): void;
+}
+
+async function students(
+  groups: ReadonlyMap<Condition, readonly SoftLabels[]>,
   target: ShiftedExamples,
   config: z.output<typeof ravenSchema>,
-  random: Random,
-  signal: AbortSignal,
-): Row[] {
+  { random, shared, signal, progress }: Training,
+): Promise<Row[]> {
   const training = Math.floor(0.7 * config.target);
   const firstTest = Math.floor(0.8 * config.target);
   const features = target.strong.subarray(0, training * STRONG);
   const testFeatures = target.strong.subarray(firstTest * STRONG);
   const truth = target.labels.subarray(firstTest);
-  const accuracy = (predicted: Int32Array) =>
+  const accuracyOf = (predicted: Int32Array) =>
     predicted.reduce((sum, k, i) => sum + Number(k === truth[i]), 0) / truth.length;
+  const accuracies = new Map(
+    [...groups].map(([condition, weak]) => [
+      condition,
+      weak.map(({ values }) => accuracyOf(argmaxRows(values.subarray(firstTest * CLASSES), CLASSES))),
+    ]),
+  );
   const part = ({ values }: SoftLabels): SoftLabels => ({
     values: values.subarray(0, training * CLASSES),
     shape: [training, CLASSES],
   });
-  const accuracies = weak.map(({ values }) =>
-    accuracy(argmaxRows(values.subarray(firstTest * CLASSES), CLASSES)),
-  );
-  const best = Math.max(...accuracies);
-  const learn = (labels: readonly SoftLabels[], options: { weightRate: number; easyShare: number }) => {
-    const { epochs, batchSize, learningRate } = config;
-    // All students see the examples in the same order.
-    return trainRaven(
-      { features, width: STRONG, weak: labels },
-      { random: random.stream("order"), epochs, batchSize, learningRate, signal, ...options },
-    );
-  };
-  const all = weak.map(part);
-  const [slow, usual, fast] = config.weightRates;
-  const { easyShare } = config;
-  const plain = { weightRate: 0, easyShare: 0 };
-  const row = (lesson: Lesson, student: ReturnType<typeof learn>, mean?: number): Row => {
-    const isWeighed = student.weights.length > 1 && lesson !== "copies of one";
-    return {
+  const parts = new Map([...groups.values()].flat().map((labels) => [labels, part(labels)]));
+  const ofTraining = new Map(
+    [...groups].map(([condition, weak]) => [
       condition,
-      lesson,
-      accuracy: mean ?? accuracy(student.predict(testFeatures)),
-      weakAccuracy: accuracies.reduce((a, b) => a + b, 0) / weak.length,
-      bestWeakAccuracy: best,
-      rankCorrelation: isWeighed ? spearman(student.weights, accuracies) : null,
-      findsBest: isWeighed
-        ? Number(accuracies[student.weights.indexOf(Math.max(...student.weights))] === best)
-        : null,
-      greatestWeight: isWeighed ? Math.max(...student.weights) : null,
-      collapsedAt: student.collapsedAt ?? null,
-      easyShare: student.easy / training,
-    };
+      weak.map((labels) => parts.get(labels) as SoftLabels),
+    ]),
+  );
+  const { seed: _, ...settings } = config;
+  // All students see the examples in the same order.
+  const train = (name: string, probes: readonly Probe[], sets: readonly SoftLabels[]) => {
+    const size = { width: STRONG, classes: CLASSES, sets: sets.length, count: training };
+    return shared(
+      `raven ${name} ${JSON.stringify(settings)}`,
+      () => new ProbeTraining(probes, size, config),
+    ).train(features, sets, { random: random.stream("order"), signal, probes });
   };
-  const naive = all.map((labels) => learn([labels], plain));
-  const meanNaive =
-    naive.reduce((sum, student) => sum + accuracy(student.predict(testFeatures)), 0) / naive.length;
-  return [
-    row("naive", naive[0], meanNaive),
-    row("equal weights", learn(all, plain)),
-    row("raven", learn(all, { weightRate: usual, easyShare })),
-    row("raven, slow", learn(all, { weightRate: slow, easyShare })),
-    row("raven, fast", learn(all, { weightRate: fast, easyShare })),
-    row("no easy start", learn(all, { weightRate: usual, easyShare: 0 })),
-    row("no easy start, fast", learn(all, { weightRate: fast, easyShare: 0 })),
-    row("easy start alone", learn(all, { weightRate: 0, easyShare })),
-    row("one model", naive[0]),
-    row("copies of one", learn([all[0], all[0], all[0]], { weightRate: usual, easyShare })),
-    row("truth", learn([oneHot(target.labels.slice(0, training), CLASSES)], plain)),
+  const { sets, taught } = lessonPlan(ofTraining, oneHot(target.labels.slice(0, training), CLASSES), config);
+  const trained = await train(
+    "first",
+    taught.map(({ probe }) => probe),
+    sets,
+  );
+  progress(0.8, "students");
+
+  // Weights that stay, from how much equal weights' student is surprised at its end; and the next rung of the ladder.
+  const found = (condition: Condition, lesson: Lesson) =>
+    trained[taught.findIndex((one) => one.condition === condition && one.lesson === lesson)];
+  const second = (Object.keys(conditions) as Condition[]).flatMap((condition): Taught[] => {
+    const own = ofTraining.get(condition) as SoftLabels[];
+    const numbers = own.map((labels) => sets.indexOf(labels));
+    const weights = staticWeights(found(condition, "equal weights").predict(features), own);
+    const rung = sets.push(found(condition, "ladder").predict(features)) - 1;
+    return [
+      { condition, lesson: "static weights", probe: { sets: numbers, weights } },
+      { condition, lesson: "ladder", probe: { sets: [rung] } },
+    ];
+  });
+  const after = await train(
+    "second",
+    second.map(({ probe }) => probe),
+    sets,
+  );
+
+  const results = [
+    ...taught.map((one, i) => ({ ...one, student: trained[i] })).filter(({ lesson }) => lesson !== "ladder"),
+    ...second.map((one, i) => ({ ...one, student: after[i] })),
   ];
+  const rows: Row[] = [];
+  for (const condition of groups.keys()) {
+    const ofWeak = accuracies.get(condition) as number[];
+    const best = Math.max(...ofWeak);
+    const isEasy = easyExamples(ofTraining.get(condition) as SoftLabels[]);
+    const agreed = isEasy.reduce((sum, easy) => sum + easy, 0) / training;
+    const row = (lesson: Lesson, student: TrainedProbe, accuracy: number): Row => {
+      const { weights } = student;
+      const isWeighed = weights.length > 1 && lesson !== "copies of one";
+      return {
+        condition,
+        lesson,
+        accuracy,
+        weakAccuracy: ofWeak.reduce((a, b) => a + b, 0) / ofWeak.length,
+        bestWeakAccuracy: best,
+        rankCorrelation: isWeighed ? spearman(weights, ofWeak) : null,
+        findsBest: isWeighed ? Number(ofWeak[weights.indexOf(Math.max(...weights))] === best) : null,
+        greatestWeight: isWeighed ? Math.max(...weights) : null,
+        collapsedAt: student.collapsedAt ?? null,
+        easyShare: agreed,
+      };
+    };
+    const right = ({ student }: { student: TrainedProbe }) =>
+      accuracyOf(argmaxRows(student.predict(testFeatures).values, CLASSES));
+    const own = results.filter((one) => one.condition === condition);
+    const naive = own.filter(({ lesson }) => lesson === "naive");
+    if (naive.length > 0) {
+      const each = naive.map(right);
+      rows.push(row("naive", naive[0].student, each.reduce((a, b) => a + b, 0) / each.length));
+      rows.push(row("one model", naive[0].student, each[0]));
+    }
+    for (const one of own) if (one.lesson !== "naive") rows.push(row(one.lesson, one.student, right(one)));
+  }
+  return rows;
+}
+
+/** In proportion to exp(-CE): by how likely the student finds each weak model's labels on average. */
+export function staticWeights({ values }: SoftLabels, weak: readonly SoftLabels[]): number[] {
+  const likely = weak.map((labels) => {
+    const surprise = labels.values.reduce((sum, y, at) => sum - y * Math.log(Math.max(values[at], 1e-30)), 0);
+    return Math.exp(-surprise / labels.shape[0]);
+  });
+  const sum = likely.reduce((a, b) => a + b, 0);
+  return likely.map((value) => value / sum);
 }
 
 /** Spearman's rank correlation without ties; null where all values of one are equal. */
