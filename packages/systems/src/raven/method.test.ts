@@ -74,6 +74,24 @@ describe("weights of weak models", () => {
   });
 });
 
+test("weights for each example end where its own labels surprise the student least", () => {
+  const student = trainRaven(data([good, poor]), {
+    random,
+    learningRate: 0.02,
+    weightRate: 0.05,
+    perExample: true,
+  });
+  const one = trainRaven(data([good, poor]), { random, learningRate: 0.02, weightRate: 0.05 });
+  expect(student.weights[0]).toBeGreaterThan(0.55);
+  expect(student.weights[0]).toBeLessThan(one.weights[0]);
+  expect(student.weights[0] + student.weights[1]).toBeCloseTo(1, 10);
+  // Where a rate is 0 both are the equal mean.
+  const still = { random, epochs: 3, weightRate: 0 };
+  expect(trainRaven(data([good, poor]), { ...still, perExample: true }).parameters).toEqual(
+    trainRaven(data([good, poor]), still).parameters,
+  );
+});
+
 test("one weak model alone is naive training: the weight, the easy start and its rate change nothing", () => {
   const options = { random, epochs: 4 };
   const plain = trainRaven(data([poor]), { ...options, weightRate: 0, easyShare: 0 });

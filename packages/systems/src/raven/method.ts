@@ -25,13 +25,15 @@ export interface RavenOptions {
   easyShare?: number;
   /** Weights to start from, with a sum of 1. Default all equal; `entropy`: more for weak models that are more certain. */
   weights?: readonly number[] | "entropy";
+  /** Weights for each example instead of one for all; a step moves them by the example's own slope. Default false. */
+  perExample?: boolean;
   signal?: AbortSignal;
 }
 
 export interface RavenStudent {
   /** Linear probe: `[features + 1, classes]`, the bias last. */
   parameters: Float64Array;
-  /** Of the weak models, at the end: a sum of 1. */
+  /** Of the weak models, at the end: a sum of 1. With weights for each example their mean. */
   weights: number[];
   /** Weights after each epoch. */
   course: number[][];
@@ -76,6 +78,7 @@ export function trainRaven(
   const scores = new Float64Array(classes);
   const slopes = new Float64Array(classes);
   const surprise = new Float64Array(weak.length);
+  const ofExample = options.perExample ? Array.from({ length: count }, () => weights) : undefined;
   const course: number[][] = [];
   let collapsedAt: number | undefined;
   const batch = Math.min(batchSize, count);
@@ -91,13 +94,15 @@ export function trainRaven(
         const row = order[at];
         if (epoch < easyEpochs && isEasy[row] === 0) continue;
         const logNormaliser = scoreRow(parameters, features, width, classes, row, scores);
+        const own = ofExample?.[row] ?? weights;
+        if (ofExample) surprise.fill(0);
         for (let k = 0; k < classes; k++) {
           const logP = scores[k] - logNormaliser;
           let target = 0;
           for (let m = 0; m < weak.length; m++) {
             const y = weak[m].values[row * classes + k];
-            target += weights[m] * y;
-            surprise[m] -= (y * logP) / batch;
+            target += own[m] * y;
+            surprise[m] -= (y * logP) / (ofExample ? 1 : batch);
           }
           slopes[k] = (Math.exp(logP) - target) / batch;
           gradient[width * classes + k] += slopes[k];
@@ -105,6 +110,9 @@ export function trainRaven(
         for (let j = 0; j < width; j++) {
           const x = features[row * width + j];
           if (x !== 0) for (let k = 0; k < classes; k++) gradient[j * classes + k] += slopes[k] * x;
+        }
+        if (ofExample && epoch >= easyEpochs && weightRate > 0) {
+          ofExample[row] = movedWeights(own, weightGradient(surprise, own), weightRate);
         }
       }
       step++;
@@ -115,11 +123,12 @@ export function trainRaven(
         square[i] = 0.999 * square[i] + 0.001 * gradient[i] * gradient[i];
         parameters[i] -= (rate * mean[i]) / m1 / (Math.sqrt(square[i] / m2) + 1e-8);
       }
-      if (epoch >= easyEpochs && weightRate > 0) {
+      if (!ofExample && epoch >= easyEpochs && weightRate > 0) {
         weights = movedWeights(weights, weightGradient(surprise, weights), weightRate);
         if (weak.length > 1 && Math.max(...weights) > 0.99) collapsedAt ??= step;
       }
     }
+    if (ofExample) weights = weights.map((_, m) => ofExample.reduce((sum, own) => sum + own[m], 0) / count);
     course.push([...weights]);
   }
   return {

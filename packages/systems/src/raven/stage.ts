@@ -12,6 +12,7 @@ import {
 } from "outgrow";
 import { z } from "zod";
 import { count } from "../w2sg/fields.js";
+import { trainRaven } from "./method.js";
 import { type Probe, ProbeTraining, type TrainedProbe } from "./students.js";
 import { WeakModels } from "./weak-models.js";
 import { CLASSES, type ShiftedExamples, ShiftWorld, STRONG } from "./world.js";
@@ -49,6 +50,7 @@ export const lessons = [
   "static weights",
   "easy start of 0.2",
   "easy start of 0.5",
+  "weights for each example",
 ] as const;
 export type Lesson = (typeof lessons)[number];
 
@@ -264,7 +266,7 @@ async function students(
     const best = Math.max(...ofWeak);
     const isEasy = easyExamples(ofTraining.get(condition) as SoftLabels[]);
     const agreed = isEasy.reduce((sum, easy) => sum + easy, 0) / training;
-    const row = (lesson: Lesson, student: TrainedProbe, accuracy: number): Row => {
+    const row = (lesson: Lesson, student: Omit<TrainedProbe, "predict">, accuracy: number): Row => {
       const { weights } = student;
       const isWeighed = weights.length > 1 && lesson !== "copies of one";
       return {
@@ -288,6 +290,23 @@ async function students(
       const each = naive.map(right);
       rows.push(row("naive", naive[0].student, each.reduce((a, b) => a + b, 0) / each.length));
       rows.push(row("one model", naive[0].student, each[0]));
+    }
+    if (condition in conditions) {
+      const student = trainRaven(
+        { features, width: STRONG, weak: ofTraining.get(condition) as SoftLabels[] },
+        {
+          random: random.stream("order"),
+          signal,
+          epochs: config.epochs,
+          batchSize: config.batchSize,
+          learningRate: config.learningRate,
+          easyShare: config.easyShare,
+          weightRate: config.batchSize * config.weightRates[1],
+          perExample: true,
+        },
+      );
+      const { weights } = student;
+      rows.push(row("weights for each example", { weights }, accuracyOf(student.predict(testFeatures))));
     }
     for (const one of own) if (one.lesson !== "naive") rows.push(row(one.lesson, one.student, right(one)));
   }
