@@ -4,6 +4,7 @@ export * as boundaryTilting from "./boundary-tilting/index.js";
 export * as deception from "./deception/index.js";
 export { experiments } from "./experiments.js";
 export * as languageModels from "./language-models/index.js";
+export * as linearToNonlinear from "./linear-to-nonlinear/index.js";
 export * as misfitGain from "./misfit-gain/index.js";
 export * as raven from "./raven/index.js";
 export { studies } from "./studies.js";

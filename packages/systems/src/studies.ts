@@ -2,6 +2,7 @@ import type { Study } from "outgrow";
 import { benignOscillation } from "./benign-oscillation/study.js";
 import { boundaryTilting } from "./boundary-tilting/study.js";
 import { deception } from "./deception/study.js";
+import { linearToNonlinear } from "./linear-to-nonlinear/study.js";
 import { misfitGain } from "./misfit-gain/study.js";
 import { raven } from "./raven/study.js";
 import { w2sg } from "./w2sg/reproduction.js";
@@ -14,6 +15,7 @@ export const studies: readonly Study[] = [
   wtsBeyondAccuracy,
   deception,
   misfitGain,
+  linearToNonlinear,
   raven,
   weakProxies,
   boundaryTilting,

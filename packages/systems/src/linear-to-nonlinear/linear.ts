@@ -35,7 +35,10 @@ export async function trainLinear(
   const rates = new Tensor(new Float32Array(steps).fill(learningRate), [steps]);
   const program = await compileSteps(
     (model: { weights: np.Array }, { rate }: { rate: np.Array }, inputs: np.Array, y: np.Array) => {
-      const margins = np.matmul(inputs, model.weights.reshape([size, 1])).reshape([samples]).mul(y);
+      const margins = np
+        .matmul(inputs, model.weights.reshape([size, 1]))
+        .reshape([samples])
+        .mul(y);
       const pulls = y.div(np.exp(np.clip(margins, -50, 50)).add(1)).reshape([1, samples]);
       const change = np.matmul(pulls, inputs).reshape([size]).mul(rate.div(samples));
       return [{ weights: model.weights.add(change) }, margins.mean()] as const;

@@ -3,7 +3,7 @@
  * say of the patches instead of on the filters: a change of a filter is a combination of patches, so that their Gram matrix carries
  * it over, with one product a step instead of two.
  */
-import { type Array as JaxArray, grad, numpy as np } from "@jax-js/jax";
+import { grad, type Array as JaxArray, numpy as np } from "@jax-js/jax";
 import { type CarryProgram, compile, compileSteps, type Program, Tensor } from "@outgrow/engine";
 import { distinctOf, type Patches } from "./patches.js";
 
@@ -68,13 +68,16 @@ export async function compileTraining(
   batchSize: number | undefined,
   gram: boolean,
 ): Promise<TrainingProgram> {
-  const form = batchSize ? inBatches(problem, batchSize) : gram ? await onPatches(problem) : onFilters(problem);
+  const form = batchSize
+    ? inBatches(problem, batchSize)
+    : gram
+      ? await onPatches(problem)
+      : onFilters(problem);
   const inputs = { rate: new Tensor(Float32Array.of(0), []), ...form.inputs };
-  const program = (await compileSteps(
-    form.step as never,
-    [form.carry, inputs, ...form.constants] as never,
-    { name: "two-layer CNN", cache: false },
-  )) as unknown as TrainingProgram["program"];
+  const program = (await compileSteps(form.step as never, [form.carry, inputs, ...form.constants] as never, {
+    name: "two-layer CNN",
+    cache: false,
+  })) as unknown as TrainingProgram["program"];
   program.setCarry(form.carry);
   return {
     program,

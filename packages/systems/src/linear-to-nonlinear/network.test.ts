@@ -26,7 +26,11 @@ const training: NetworkTraining = {
 };
 
 /** The update as the paper writes it, filter by filter and sample by sample, in float64. */
-function slowly(values: Float32Array, start: Float32Array, { filters, learningRate, steps }: NetworkTraining) {
+function slowly(
+  values: Float32Array,
+  start: Float32Array,
+  { filters, learningRate, steps }: NetworkTraining,
+) {
   const w = Array.from({ length: 2 * filters }, (_, r) =>
     Float64Array.from(start.subarray(r * size, (r + 1) * size)),
   );
@@ -119,8 +123,7 @@ describe("trainNetwork", () => {
   test("large margins neither overflow nor stop the learning of wrong ones", async () => {
     const large = { ...patches.found, values: patches.found.values.map((value) => 1e3 * value) };
     const measured = await trainNetwork(large, labels, { ...training, learningRate: 1e-4, startScale: 1 });
-    for (const { loss, filters } of measured)
-      expect([loss, ...filters].every(Number.isFinite)).toBe(true);
+    for (const { loss, filters } of measured) expect([loss, ...filters].every(Number.isFinite)).toBe(true);
     expect(measured[2].filters).not.toEqual(measured[0].filters);
   });
 
@@ -132,8 +135,11 @@ describe("trainNetwork", () => {
   });
 
   test("refuses labels, settings and samples that cannot be", async () => {
-    const given = (labels: number[], options: Partial<NetworkTraining> = {}, found: Patches = patches.found) =>
-      trainNetwork(found, labels, { ...training, ...options });
+    const given = (
+      labels: number[],
+      options: Partial<NetworkTraining> = {},
+      found: Patches = patches.found,
+    ) => trainNetwork(found, labels, { ...training, ...options });
     await expect(given(labels.slice(1))).rejects.toThrow("11 labels for 12 samples");
     await expect(given(labels.with(3, 0))).rejects.toThrow("the label of sample 3 is 0");
     await expect(given(labels, { filters: 0 })).rejects.toThrow('"filters" must be a whole number from 1 on');

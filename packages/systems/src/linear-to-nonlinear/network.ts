@@ -136,9 +136,11 @@ export function networkOutputs({ filters }: Pick<Measurement, "filters">, patche
 
 const floats = (tensor: Tensor) => tensor.data as Float32Array;
 
-function plain(found: { [Name in Exclude<keyof Measurement, "step" | "loss" | "watched">]: Tensor } & {
-  watched: Tensor[];
-}) {
+function plain(
+  found: { [Name in Exclude<keyof Measurement, "step" | "loss" | "watched">]: Tensor } & {
+    watched: Tensor[];
+  },
+) {
   return {
     outputs: floats(found.outputs),
     watched: found.watched.map(floats),
