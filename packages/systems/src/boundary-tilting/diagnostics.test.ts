@@ -36,6 +36,9 @@ test("of a linear classifier: the angle, strength and distance of its tilt repor
   expect(pair.angle.mean).toBeCloseTo(((angle as number) * 180) / Math.PI, 3);
   expect(pair.angle.quantiles[0]).toBeCloseTo(pair.angle.quantiles[4], 3);
   expect(pair.strength).toBeCloseTo(strength as number, 4);
+  // All points are right by the nearest mean too: their mean distance is half of that of the means.
+  expect(found.nearestMean.right).toBe(1);
+  expect(found.nearestMean.relativeMargin?.mean).toBeCloseTo(0.5, 3);
   // Identity of the study: mean margin = D / 2 · cos(angle).
   expect(found.relativeMargin?.mean).toBeCloseTo(0.5 / (pair.strength as number), 3);
 });

@@ -1,7 +1,7 @@
 import { grad, type Array as JaxArray, numpy as np } from "@jax-js/jax";
 import type { Tensor } from "@outgrow/engine";
 import { type Columns, compileRows, quantile, UserError } from "outgrow";
-import { adversarialMargins, type Classifier } from "./adversarial.js";
+import { type AdversarialMargins, adversarialMargins, type Classifier } from "./adversarial.js";
 import { centroids, dot, norm } from "./tilt.js";
 
 /** Mean and quantiles of a number over points. */
@@ -30,8 +30,10 @@ export interface BoundaryDiagnostics {
   centroidDistance: number;
   /** Distance to the boundary along the gradient, in units of the points; null where no point has one. */
   margin: Spread | null;
-  /** The same divided by the classes' distance: the nearest-centroid rule has a mean of about 1/2. */
+  /** The same divided by the classes' distance. */
   relativeMargin: Spread | null;
+  /** What the rule of the nearest mean of these points, the most robust linear one, has instead. */
+  nearestMean: { right: number; relativeMargin: Spread | null };
   /** Right points along whose gradient no boundary was found. */
   withoutBoundary: number;
   /** Pairs whose means are the nearest first; at most 10. */
@@ -73,7 +75,10 @@ export async function boundaryDiagnostics<Params, Traced>(
     });
   const centroidDistance = between.reduce((sum, { distance }) => sum + distance, 0) / between.length;
   const found = await adversarialMargins(classifier, points, labels, { classes });
+  const relative = ({ boundary }: AdversarialMargins) =>
+    spreadOf(boundary.filter((value) => Number.isFinite(value)).map((value) => value / centroidDistance));
   const margins = found.boundary.filter((value) => Number.isFinite(value));
+  const nearest = await adversarialMargins(nearestMean(points, labels, classes), points, labels, { classes });
   const pairs: TiltOfPair[] = [];
   for (const each of between.sort((a, b) => a.distance - b.distance).slice(0, MOST_PAIRS)) {
     const normals = await pairNormals(classifier, points, each.pair, classes);
@@ -96,12 +101,42 @@ export async function boundaryDiagnostics<Params, Traced>(
   }
   return {
     points: count,
-    right: found.correct.reduce((sum, value) => sum + value, 0) / count,
+    right: shareRight(found),
     centroidDistance,
     margin: spreadOf(margins),
-    relativeMargin: spreadOf(margins.map((value) => value / centroidDistance)),
+    relativeMargin: relative(found),
+    nearestMean: { right: shareRight(nearest), relativeMargin: relative(nearest) },
     withoutBoundary: found.withoutBoundary,
     pairs,
+  };
+}
+
+const shareRight = ({ correct }: AdversarialMargins): number =>
+  correct.reduce((sum, value) => sum + value, 0) / correct.length;
+
+/** Logits x · m - m · m / 2: the largest is that of the nearest mean m. A class without points is never it. */
+function nearestMean(points: Tensor, labels: ArrayLike<number>, classes: number) {
+  const [count, size] = points.shape;
+  const weights = new Float32Array(size * classes);
+  const bias = new Float32Array(classes).fill(-1e9);
+  for (let k = 0; k < classes; k++) {
+    const mean = new Float64Array(size);
+    let members = 0;
+    for (let row = 0; row < count; row++) {
+      if (labels[row] !== k) continue;
+      members++;
+      for (let j = 0; j < size; j++) mean[j] += points.data[row * size + j];
+    }
+    if (members === 0) continue;
+    mean.forEach((sum, j) => {
+      weights[j * classes + k] = sum / members;
+    });
+    bias[k] = -mean.reduce((sum, value) => sum + (value / members) ** 2, 0) / 2;
+  }
+  return {
+    params: { weights: new Tensor(weights, [size, classes]), bias: new Tensor(bias, [classes]) },
+    logits: (given: { weights: JaxArray; bias: JaxArray }, x: JaxArray) =>
+      np.matmul(x, given.weights).add(given.bias),
   };
 }
 
