@@ -10,6 +10,7 @@ import {
   toSoftLabels,
   type WeakCell,
 } from "./labels.js";
+import { isMatrixFile, readMatrixLabels, readMatrixOf } from "./matrix-columns.js";
 import type { SoftLabels } from "./soft-labels.js";
 import { column, columnName, placeOf, readTable, type Table, type TableOptions } from "./table.js";
 
@@ -20,9 +21,12 @@ export { argmaxRow, argmaxRows, type SoftLabels } from "./soft-labels.js";
 export interface ClassificationSpec extends Omit<TableOptions, "wanted"> {
   /** Columns of text; several are joined with a line break. Either these or `features`. */
   text?: readonly string[];
-  /** Columns of numbers. */
+  /** Columns of numbers, or one `.npy` file with a row for each row of the table. */
   features?: readonly string[];
-  /** Column of weak labels: class names, or probabilities as JSON. Several where there are several supervisors. */
+  /**
+   * Column of weak labels: class names, or probabilities as JSON; or a `.npy` file of probabilities or logits `[n, classes]`.
+   * Several where there are several supervisors.
+   */
   weak?: string | readonly string[];
   /** Column of true class names; some may be missing. */
   truth?: string;
@@ -84,28 +88,41 @@ export async function readClassification(
 ): Promise<ClassificationData> {
   refuseBadSpec(file, spec);
   const { text = [], features = [], format, header, maxBytes } = spec;
-  const weakColumns = [spec.weak ?? []].flat();
+  const inputMatrix = features.length === 1 && isMatrixFile(features[0]) ? features[0] : undefined;
+  const numbers = inputMatrix === undefined ? features : [];
+  const weakSources = [spec.weak ?? []].flat();
+  const weakColumns = weakSources.filter((name) => !isMatrixFile(name));
   const labelColumns = [...weakColumns, ...(spec.truth === undefined ? [] : [spec.truth])];
-  const wanted = [...text, ...features, ...labelColumns, ...(spec.id === undefined ? [] : [spec.id])];
+  const wanted = [...text, ...numbers, ...labelColumns, ...(spec.id === undefined ? [] : [spec.id])];
   const table = await readTable(file, { format, header, maxBytes, wanted });
-  const inputColumns = [...text, ...features].map((name) => columnName(table, name));
+  const inputColumns = [...text, ...numbers].map((name) => columnName(table, name));
   refuseLabelsAsInputs(table, inputColumns, labelColumns);
 
   const ids = readIds(table, spec.id);
   const inputs: ClassificationInputs =
     text.length > 0
       ? { kind: "text", texts: readTexts(table, inputColumns) }
-      : {
-          kind: "features",
-          features: readFeatures(table, inputColumns),
-          shape: [table.rows.length, inputColumns.length],
-          names: inputColumns,
-        };
+      : inputMatrix !== undefined
+        ? await matrixInputs(inputMatrix, table.rows.length)
+        : {
+            kind: "features",
+            features: readFeatures(table, inputColumns),
+            shape: [table.rows.length, inputColumns.length],
+            names: inputColumns,
+          };
   const truth = spec.truth === undefined ? undefined : readHardLabels(table, columnName(table, spec.truth));
   const weak = weakColumns.map((name) => readWeakLabels(table, columnName(table, name)));
-  refuseTwice(table, weak);
+  refuseTwice(table, [...weak, ...weakSources.filter(isMatrixFile).map((name) => ({ name }))]);
   const classes = spec.classes ? [...spec.classes] : classesOf(truth, weak);
-  const supervisors = weak.map((own) => ({ name: own.name, labels: toSoftLabels(own, classes, ids) }));
+  const supervisors: NamedLabels[] = [];
+  for (const source of weakSources) {
+    const own = weak[weakColumns.indexOf(source)];
+    supervisors.push(
+      own
+        ? { name: own.name, labels: toSoftLabels(own, classes, ids) }
+        : { name: source, labels: await readMatrixLabels(source, ids, classes) },
+    );
+  }
   return {
     file,
     ids,
@@ -113,9 +130,12 @@ export async function readClassification(
     inputs,
     classes,
     truth: truth && indexLabels(truth, classes),
-    weak: weak.length > 0 ? mixLabels(supervisors.map(({ labels }) => labels)) : undefined,
-    ...(weak.length > 1 && { supervisors }),
-    weakWasHard: weak.length > 0 && weak.every(({ cells }) => cells[0].kind === "hard"),
+    weak: supervisors.length > 0 ? mixLabels(supervisors.map(({ labels }) => labels)) : undefined,
+    ...(supervisors.length > 1 && { supervisors }),
+    weakWasHard:
+      weak.length > 0 &&
+      weak.length === supervisors.length &&
+      weak.every(({ cells }) => cells[0].kind === "hard"),
   };
 }
 
@@ -136,6 +156,12 @@ function refuseTwice(table: Table, weak: readonly { name: string }[]): void {
     place: placeOf(table, undefined, twice.name),
     hint: "Name each supervisor's column once.",
   });
+}
+
+async function matrixInputs(file: string, rows: number): Promise<ClassificationInputs> {
+  const { values, shape } = await readMatrixOf(file, rows);
+  const names = Array.from({ length: shape[1] }, (_, j) => `feature ${j}`);
+  return { kind: "features", features: values, shape, names };
 }
 
 function refuseBadSpec(
