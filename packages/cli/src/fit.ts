@@ -7,6 +7,7 @@ import {
   encodeSafetensors,
   exportClassifier,
   hashOfFile,
+  isMatrixFile,
   namedTensors,
   parseConfig,
   readClassification,
@@ -16,6 +17,7 @@ import {
 } from "outgrow";
 import { z } from "zod";
 import { labelsFile } from "./audit-source.js";
+import { workOnLadder } from "./fit-ladder.js";
 import { newFolder } from "./new-folder.js";
 import { type Job, perform, type RunOptions } from "./perform.js";
 
@@ -35,6 +37,7 @@ export interface FitOptions extends RunOptions {
   supervision?: number;
   eachSupervisor?: boolean;
   pretrainEpochs?: number;
+  ladder?: number[];
 }
 
 /** `outgrow fit FILE`: the three models on a user's own data. */
@@ -61,13 +64,20 @@ export async function fit(file: string, options: FitOptions, signal: AbortSignal
     supervision,
     pretraining: pretrainEpochs ? { epochs: pretrainEpochs } : undefined,
   });
-  const config = parseConfig(w2sg.ownDataSchema, given, "fit");
-  const reading = { text, features, weak, truth, id, classes, header, format };
+  const { ladder } = options;
+  const config = ladder
+    ? parseConfig(w2sg.ownLadderSchema, { ...given, ladder }, "fit")
+    : parseConfig(w2sg.ownDataSchema, given, "fit");
+  // A run may be repeated from another folder.
+  const at = (name: string) => (isMatrixFile(name) ? resolve(name) : name);
+  const inputs = { features: features?.map(at), weak: Array.isArray(weak) ? weak.map(at) : weak && at(weak) };
+  const reading = { text, ...inputs, truth, id, classes, header, format };
   await newFolder(options.out ?? join("runs", runName("fit"))); // before a large file is read
   await perform(await fitJob({ file, ...defined(reading), ...config }), { ...options, signal });
 }
 
 const fitSchema = w2sg.ownDataSchema.extend({
+  ladder: w2sg.ownLadderWidths.optional(),
   file: z.string(),
   text: z.array(z.string()).optional(),
   features: z.array(z.string()).optional(),
@@ -82,16 +92,22 @@ const fitSchema = w2sg.ownDataSchema.extend({
 /** A fit on a user's own file as a run. `path` is where the file is, by default where the configuration says. */
 export async function fitJob(given: z.input<typeof fitSchema>, path?: string): Promise<Job> {
   const configuration = parseConfig(fitSchema, given, "fit");
-  const { file, text, features, weak, truth, id, classes, header, format, ...config } = configuration;
+  const { file, text, features, weak, truth, id, classes, header, format, ladder, ...config } = configuration;
   const source = path ?? file;
   const reading = { text, features, weak, truth, id, classes, header, format };
   const data = { ...(await readClassification(source, reading)), file };
-  const { size } = await stat(source);
+  const matrices = [features ?? [], weak ?? []].flat(2).filter(isMatrixFile);
   return {
     kind: "fit",
     configuration: { ...configuration, classes: data.classes },
-    inputs: { data: { path: resolve(source), bytes: size, sha256: hashOfFile(source) as string } },
+    inputs: {
+      data: await inputOf(source),
+      ...Object.fromEntries(
+        await Promise.all(matrices.map(async (matrix) => [basename(matrix), await inputOf(matrix)])),
+      ),
+    },
     async work(lab, signal) {
+      if (ladder) return workOnLadder(data, { ...config, ladder }, lab, signal);
       const started = performance.now();
       const progress = report.createProgress(process.stderr, { plan: w2sg.ownDataPlan(data, config) });
       let result: w2sg.OwnDataResult;
@@ -113,6 +129,12 @@ export async function fitJob(given: z.input<typeof fitSchema>, path?: string): P
     },
   };
 }
+
+const inputOf = async (path: string) => ({
+  path: resolve(path),
+  bytes: (await stat(path)).size,
+  sha256: hashOfFile(path) as string,
+});
 
 async function resultFiles(
   data: ClassificationData,

@@ -112,10 +112,10 @@ program
   .description("weak-to-strong learning on your own CSV or JSONL file")
   .argument("<file>", "CSV (with or without a header) or JSONL")
   .option("--text <columns...>", "text columns; a column is named by its header or by its number from 1")
-  .option("--features <columns...>", "numeric columns")
+  .option("--features <columns...>", "numeric columns, or a .npy file with a row for each of the table's")
   .option(
     "--weak <column>",
-    "weak labels: class names, or JSON with a probability for each class; again for each of several supervisors",
+    "weak labels: class names, or JSON with a probability for each class; or a .npy file of probabilities or logits; again for each of several supervisors",
     oneOrMore,
   )
   .option("--truth <column>", "true labels; alone, a small share of them trains a weak supervisor")
@@ -136,6 +136,11 @@ program
   .option("--test <N>", "rows for testing (default: a fifth, at most 2000)", wholeNumber(2))
   .option("--supervision <N>", "rows whose truth trains the weak supervisor (default: 4 %)", wholeNumber(2))
   .option("--each-supervisor", "of several: a naive student of each besides, and whose should be the best")
+  .option(
+    "--ladder <widths>",
+    "widths of models, separated by commas, e.g. 32,64,128: each supervises those from its size on up",
+    (text: string) => names(text).map(wholeNumber(1)),
+  )
   .option("--pretrain-epochs <N>", "passes of the student over the unlabelled inputs", wholeNumber(1))
   .option("--out <folder>", "where the results go (default: runs/ and the time)")
   .option("--tensorboard", "also write the training curves as TensorBoard event files")

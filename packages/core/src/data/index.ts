@@ -9,6 +9,7 @@ export * from "./gsm8k.js";
 export * from "./hh-rlhf.js";
 export * from "./judged-examples.js";
 export * from "./judged-texts.js";
+export { isMatrixFile } from "./matrix-columns.js";
 export { type Matrix, parseNpy, readNpy } from "./npy.js";
 export * from "./split.js";
 export * from "./stream-decoder.js";

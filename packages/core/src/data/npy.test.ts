@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { halfBits, halfValues } from "@outgrow/engine";
@@ -16,17 +16,20 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-const bytesOf = { "<f2": 2, "<f4": 4, "<f8": 8 };
-type Dtype = keyof typeof bytesOf;
+type Dtype = "<f2" | "<f4" | "<f8";
 
 /** A file as numpy/lib/format.py lays it out. */
 function npy(
   values: ArrayLike<number>,
   shape: number[],
-  { descr = "<f4" as string, fortran = false, version = 1 } = {},
+  { descr = "<f4", fortran = false, version = 1 } = {},
 ): Uint8Array {
-  const data = { "<f2": halfBits, "<f4": Float32Array.from, "<f8": Float64Array.from }[descr as Dtype];
-  const numbers = data ? data.call(descr === "<f4" ? Float32Array : Float64Array, values) : new Uint8Array();
+  const writers: Record<string, (values: ArrayLike<number>) => Uint16Array | Float32Array | Float64Array> = {
+    "<f2": halfBits,
+    "<f4": (numbers) => Float32Array.from(numbers),
+    "<f8": (numbers) => Float64Array.from(numbers),
+  };
+  const numbers = writers[descr]?.(values) ?? new Uint8Array();
   const dims = shape.length === 1 ? `${shape[0]},` : shape.join(", ");
   const text = `{'descr': '${descr}', 'fortran_order': ${fortran ? "True" : "False"}, 'shape': (${dims}), }`;
   const begin = version === 1 ? 10 : 12;
@@ -118,7 +121,6 @@ for name in ["float16", "float32", "float64"]:
     json.dump(a.astype("float32").ravel().tolist(), open(f"{sys.argv[1]}/{name}{order}.json", "w"))
 `;
   execFileSync(python, ["-c", script, folder]);
-  const { readFile } = await import("node:fs/promises");
   for (const name of ["float16", "float32", "float64"]) {
     for (const order of ["C", "F"]) {
       const { values, shape } = await readNpy(join(folder, `${name}${order}.npy`));

@@ -3,6 +3,7 @@ import { forest } from "./forest.js";
 import { accuracyLines, type SupervisorSeries } from "./lines.js";
 import { type ReliabilitySeries, reliabilityPanels } from "./panels.js";
 import { type ScatterData, scatterPoints } from "./scatter.js";
+import { type StrengthData, strengthLines } from "./strength.js";
 import { signed } from "./text.js";
 import { type Role, type SeriesStyle, seriesStyles } from "./theme.js";
 
@@ -91,6 +92,19 @@ export function accuracyBySupervisor(data: AccuracyBySupervisor, text: FigureTex
     ...text,
   };
   return makeFigure(words, (canvas) => accuracyLines(canvas, data.supervisors, data.series, measure));
+}
+
+/** The accuracy of students of several sizes against that of their supervisors (figure 3 of Burns et al.). */
+export function accuracyByStrength(data: StrengthData, text: FigureText = {}): Promise<Figure> {
+  const measure = text.measure ?? "Test accuracy";
+  const words = {
+    name: "accuracy-by-strength",
+    title: `${measure} of students by that of their supervisors`,
+    caption:
+      "Dashed: a student as accurate as its supervisor. Dotted: the ceiling of the student of the same colour. Means over repetitions.",
+    ...text,
+  };
+  return makeFigure(words, (canvas) => strengthLines(canvas, data, measure));
 }
 
 /** Performance gap recovered by each method, for each pair of weak and strong model. */

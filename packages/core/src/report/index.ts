@@ -5,6 +5,7 @@ export { type Report, type ReportSection, renderReport } from "./html.js";
 export type { SupervisorSeries } from "./lines.js";
 export type { ReliabilitySeries } from "./panels.js";
 export * from "./progress.js";
+export { type StrengthData, strengthPicture } from "./strength.js";
 export { supervisorChoice } from "./supervisor-choice.js";
 export { type Cell, formatCell, type ReportTable } from "./table.js";
 export * from "./terminal.js";

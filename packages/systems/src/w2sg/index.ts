@@ -8,6 +8,17 @@ export {
   ownDataPlan,
   ownDataSchema,
 } from "./own-data.js";
+export {
+  fitOwnLadder,
+  type OwnLadderConfig,
+  type OwnLadderRecord,
+  type OwnLadderResult,
+  ownLadderHeadlines,
+  ownLadderPlan,
+  ownLadderSchema,
+  ownLadderWidths,
+} from "./own-ladder.js";
+export { strengthOf, summariseOwnLadder } from "./own-ladder-summary.js";
 export { ownDataRecipes } from "./own-stages.js";
 export { labelsJsonl, ownHeadlines, predictionsCsv, summariseOwnData } from "./own-summary.js";
 export { readSavedStudent, type SavedStudent } from "./saved-student.js";

@@ -145,7 +145,7 @@ export async function fitOwnData(
     });
   }
   const { seed, pretraining } = config;
-  const rows = hashed(data.inputs);
+  const rows = hashedInputs(data.inputs);
   const classes = data.classes.length;
   const repetition = async (index: number) => {
     const parts = drawParts(data, config, ownRandom(seed).stream("seed", index));
@@ -351,7 +351,7 @@ async function weakLabels(
 }
 
 /** The rows by their content alone: the names of their columns teach nothing. */
-function hashed(inputs: ClassificationInputs): Given<ClassificationInputs> {
+export function hashedInputs(inputs: ClassificationInputs): Given<ClassificationInputs> {
   const content = inputs.kind === "text" ? inputs.texts : { features: inputs.features, shape: inputs.shape };
   return givenInput(inputs, contentHash(content));
 }
