@@ -158,7 +158,9 @@ export function descend(
     for (let r = 0, at = 0; r < filters.length; r++) {
       const sign = r < width ? 1 : -1;
       for (let p = 0; p < patches.length; p++, at++) {
-        const value = Math.max(dot(filters[r], patches[p]), 0);
+        let along = 0;
+        for (let k = 0; k < filters[r].length; k++) along += filters[r][k] * patches[p][k];
+        const value = Math.max(along, 0);
         active[at] = value;
         output += (sign * value * value) / width;
       }
