@@ -51,7 +51,8 @@ export const benignOscillation: Study<typeof schema, Row> = {
     "A run that diverges (an output that is not finite or beyond a million) stays in all means with the accuracy 0.",
     "Gradient descent on the mean loss: a class's filters see only that class's strong points, a share of the mean, so that kappa 1.4 acts as about 0.6. `full batch, rate made up` multiplies the rate by 2n / (strong points).",
     "At kappa 0.5 a wrong label multiplies the strong feature's filters of its class by 1 + 0.5 (−1 − 1) = 0 where f = 1: it is wiped out, and the weak feature is all that is left to learn. At kappa 0.1 both stay.",
-    "Wrong labels drive the weak feature at a pace of kappa² times their variance, so that a small rate needs more than the same steps. C9 and C10 are no claims of the paper; they speak of what its card asks to report.",
+    "Wrong labels drive the weak feature at a pace of kappa² times their variance, so that a small rate needs more than the same steps.",
+    "C9 to C12 are no claims of the paper, and neither is the direction of C8: they were worded after a first look, to say what its card asks to report.",
     "Strong test points have no noise in the layout of two patches: their accuracy is that of two inputs.",
   ],
 };

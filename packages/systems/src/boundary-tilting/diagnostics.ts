@@ -1,5 +1,5 @@
 import { grad, type Array as JaxArray, numpy as np } from "@jax-js/jax";
-import type { Tensor } from "@outgrow/engine";
+import { Tensor } from "@outgrow/engine";
 import { type Columns, compileRows, quantile, UserError } from "outgrow";
 import { type AdversarialMargins, adversarialMargins, type Classifier } from "./adversarial.js";
 import { centroids, dot, norm } from "./tilt.js";

@@ -119,7 +119,11 @@ describe("a ladder on rows of features", () => {
 });
 
 test.each([
-  ["given weak labels", { weak: { values: new Float32Array(2 * n).fill(0.5), shape: [n, 2] } }, /weak labels/],
+  [
+    "given weak labels",
+    { weak: { values: new Float32Array(2 * n).fill(0.5), shape: [n, 2] } },
+    /weak labels/,
+  ],
   ["rows without truth", { truth: truth.map((label, row) => (row === 7 ? -1 : label)) }, /no truth/],
 ] as [string, Partial<ClassificationData>, RegExp][])("%s are refused", async (_, given, message) => {
   await expect(fit({ ...data, ...given }, config)).rejects.toThrow(message);
