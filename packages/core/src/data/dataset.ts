@@ -1,5 +1,4 @@
 import { UserError } from "../errors.js";
-import { mixLabels } from "../supervise/several.js";
 import { readFeatures } from "./features.js";
 import {
   findClasses,
@@ -11,11 +10,11 @@ import {
   type WeakCell,
 } from "./labels.js";
 import { isMatrixFile, readMatrixLabels, readMatrixOf } from "./matrix-columns.js";
-import type { SoftLabels } from "./soft-labels.js";
+import { mixLabels, type SoftLabels } from "./soft-labels.js";
 import { column, columnName, placeOf, readTable, type Table, type TableOptions } from "./table.js";
 
 export { applyScaling, fitScaling, type Scaling, standardise } from "./features.js";
-export { argmaxRow, argmaxRows, type SoftLabels } from "./soft-labels.js";
+export { argmaxRow, argmaxRows, mixLabels, type SoftLabels } from "./soft-labels.js";
 
 /** Which columns of a table are what. Columns are given by name, or by number counted from 1. */
 export interface ClassificationSpec extends Omit<TableOptions, "wanted"> {

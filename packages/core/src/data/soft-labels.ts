@@ -20,3 +20,18 @@ export function argmaxRow(values: ArrayLike<number>, classes: number, row = 0): 
 export function argmaxRows(values: ArrayLike<number>, classes: number): Int32Array {
   return Int32Array.from({ length: values.length / classes }, (_, row) => argmaxRow(values, classes, row));
 }
+
+/** The mean of several supervisors' labels, by weights with a sum of 1, or all alike. */
+export function mixLabels(supervisors: readonly SoftLabels[], weights?: ArrayLike<number>): SoftLabels {
+  const [{ shape }] = supervisors;
+  if (supervisors.length === 1) return supervisors[0];
+  const values = new Float32Array(shape[0] * shape[1]);
+  for (let at = 0; at < values.length; at++) {
+    let sum = 0;
+    supervisors.forEach((labels, m) => {
+      sum += labels.values[at] * (weights ? weights[m] : 1);
+    });
+    values[at] = weights ? sum : sum / supervisors.length;
+  }
+  return { values, shape };
+}

@@ -46,18 +46,3 @@ export function easyWarnings(
   if (seen > 1) return [];
   return [`The weak models agree on examples of one class alone (by class: ${counts.join(", ")}).`];
 }
-
-/** The mean of several supervisors' labels, by weights with a sum of 1, or all alike. */
-export function mixLabels(supervisors: readonly SoftLabels[], weights?: ArrayLike<number>): SoftLabels {
-  const [{ shape }] = supervisors;
-  if (supervisors.length === 1) return supervisors[0];
-  const values = new Float32Array(shape[0] * shape[1]);
-  for (let at = 0; at < values.length; at++) {
-    let sum = 0;
-    supervisors.forEach((labels, m) => {
-      sum += labels.values[at] * (weights ? weights[m] : 1);
-    });
-    values[at] = weights ? sum : sum / supervisors.length;
-  }
-  return { values, shape };
-}

@@ -4,7 +4,7 @@
 import { type Array as JaxArray, nn, numpy as np } from "@jax-js/jax";
 import { Tensor } from "@outgrow/engine";
 import type { Columns } from "../data/columns.js";
-import { argmaxRows, type SoftLabels } from "../data/soft-labels.js";
+import { argmaxRows, mixLabels, type SoftLabels } from "../data/soft-labels.js";
 import {
   type Backbone,
   type ClassifierParams,
@@ -12,7 +12,7 @@ import {
   compileClassifier,
   initClassifier,
 } from "../models/classifier.js";
-import { checkSupervisors, easyExamples, easyWarnings, mixLabels } from "../supervise/several.js";
+import { checkSupervisors, easyExamples, easyWarnings } from "../supervise/several.js";
 import type { FinetuneOptions } from "./finetune.js";
 import { createTrainer, type FitResult } from "./trainer.js";
 
