@@ -34,7 +34,9 @@ export const schema = z.strictObject({
       samples: distinct(count, "number of samples").default([25, 50, 100, 200, 400, 800]),
       learningRate: rate.default(0.5),
       steps: count.default(1000),
-      every: count.default(100),
+      every: count.default(250),
+      /** Ceilings, which learn true labels, are trained up to this many samples. */
+      ceilingsUpTo: count.default(200),
     })
     .prefault({}),
   /** E2: much data, little noise. */
@@ -54,13 +56,13 @@ export const schema = z.strictObject({
     .strictObject({
       both: distinct(share, "share").default([0, 0.1]),
       steps: count.default(600),
-      /** For seeds that this divides. */
-      every: count.default(2),
+      /** For the first so many of five seeds in a row. */
+      seedsOfFive: z.int().min(1).max(5).default(3),
     })
     .prefault({}),
   /** E2 with other labels, filters and steps; for the seeds of `bridge`. */
   ablations: z
-    .strictObject({ steps: count.default(600), filters: count.default(64), batchSize: count.default(256) })
+    .strictObject({ steps: count.default(300), filters: count.default(64), batchSize: count.default(256) })
     .prefault({}),
 });
 export type Config = z.output<typeof schema>;

@@ -62,7 +62,10 @@ export async function figures(results: Results): Promise<report.Figure[]> {
   if (scarce.length > 0) {
     const rows = different(scarce, "noise").flatMap((noise) =>
       different(scarce, "samples").flatMap((samples) =>
-        (["weak labels", "truth"] as const).map((arm) => ({
+        different(
+          scarce.filter((row) => row.samples === samples),
+          "arm",
+        ).map((arm) => ({
           group: `${arm === "truth" ? "True labels" : "Weak labels"}, noise ${noise}`,
           label: `${samples} samples`,
           ...meanInterval(

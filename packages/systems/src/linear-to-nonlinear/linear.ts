@@ -69,7 +69,11 @@ export function linearOutputs({ weights }: LinearModel, patches: Patches): Float
     throw new UserError(`the model is of patches with ${weights.length} values; these have ${size}`);
   }
   const products = new Float64Array(values.length / size);
-  for (let k = 0; k < values.length; k++) products[Math.floor(k / size)] += values[k] * weights[k % size];
+  for (let row = 0; row < products.length; row++) {
+    let product = 0;
+    for (let j = 0; j < size; j++) product += values[row * size + j] * weights[j];
+    products[row] = product;
+  }
   const outputs = new Float32Array(samples);
   index.forEach((place, k) => {
     outputs[Math.floor(k / perSample)] += products[place];

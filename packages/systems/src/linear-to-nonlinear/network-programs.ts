@@ -125,7 +125,7 @@ async function onPatches({ patches, labels, start, signs }: Problem): Promise<Fo
 }
 
 function inBatches({ patches, labels, start, signs }: Problem, batchSize: number): Form {
-  const { values, index } = arraysOf(patches);
+  const { values, index } = rowsOf(patches);
   const { perSample } = patches;
   const own = Int32Array.from({ length: batchSize * perSample }, (_, k) => k);
   return {
@@ -158,10 +158,7 @@ export async function compileMeasures(
 ): Promise<{ run: (carry: Tree<Tensor>) => Promise<Measured>; dispose: () => Promise<void> }> {
   const { values, columns, index } = arraysOf(patches);
   const { along, directions, inverse } = noiseOf(patches, signals);
-  const others = watched.map((each) => {
-    const arrays = arraysOf(each);
-    return { values: arrays.values, index: arrays.index };
-  });
+  const others = watched.map(rowsOf);
   const given = { start, signs, values, columns, index, along, directions, inverse, others };
   const measure = (carry: Tree<JaxArray>, all: Traced<typeof given>) => {
     const filters = training.filtersOf(carry, all.start, all.columns, all.signs);
@@ -230,16 +227,21 @@ function squared(vector: Float32Array): number {
   return sum;
 }
 
-function arraysOf(patches: Patches) {
+function rowsOf(patches: Patches) {
   const { values, index, samples, perSample, size } = patches;
+  return {
+    values: new Tensor(values, [distinctOf(patches), size]),
+    index: new Tensor(index, [samples, perSample]),
+  };
+}
+
+/** With the patches turned as well: a product with them is a quarter faster than one that turns them in each step. */
+function arraysOf(patches: Patches) {
+  const { values, size } = patches;
   const distinct = distinctOf(patches);
   const turned = new Float32Array(values.length);
   for (let row = 0; row < distinct; row++) {
     for (let j = 0; j < size; j++) turned[j * distinct + row] = values[row * size + j];
   }
-  return {
-    values: new Tensor(values, [distinct, size]),
-    columns: new Tensor(turned, [size, distinct]),
-    index: new Tensor(index, [samples, perSample]),
-  };
+  return { ...rowsOf(patches), columns: new Tensor(turned, [size, distinct]) };
 }

@@ -10,6 +10,8 @@ export interface Row extends ResultRow {
   kappa: number;
   /** Share of samples with both signals. */
   bothShare: number;
+  /** Share of samples with the hard signal alone. */
+  hardShare: number;
   /** Updates taken. */
   steps: number;
   /** Test accuracy of the weak model, of a linear student, and of the strong one at the end. */

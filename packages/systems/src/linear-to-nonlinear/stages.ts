@@ -54,7 +54,9 @@ const shared = schema.pick({
   validation: true,
 });
 
-/** E1: students of few samples with much noise, each on weak labels and on true ones. */
+const kinds = ["weak labels", "truth"] as const;
+
+/** E1: students of few samples with much noise, on weak labels, and up to a number of samples on true ones. */
 export const scarceStage = defineStage({
   name: "linear-to-nonlinear/scarce",
   version: 1,
@@ -86,7 +88,7 @@ export const scarceStage = defineStage({
         const kappa = kappaOf(samples, shares.both, 1, noise, size);
         const given = { sets, taught, signals: world.signals };
         const training = { filters, learningRate, steps, every, startScale, signal };
-        for (const labels of ["weak labels", "truth"] as const) {
+        for (const labels of samples <= scarce.ceilingsUpTo ? kinds : kinds.slice(0, 1)) {
           const outcome = await studentOf(labels, given, {
             ...training,
             random: random.stream("scarce", samples),
