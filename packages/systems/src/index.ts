@@ -1,6 +1,7 @@
 export * as arithBase from "./base-models/arith-chain.js";
 export * as benignOscillation from "./benign-oscillation/index.js";
 export * as boundaryTilting from "./boundary-tilting/index.js";
+export * as coverageExpansion from "./coverage-expansion/index.js";
 export * as deception from "./deception/index.js";
 export { experiments } from "./experiments.js";
 export * as languageModels from "./language-models/index.js";

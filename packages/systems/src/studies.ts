@@ -1,6 +1,7 @@
 import type { Study } from "outgrow";
 import { benignOscillation } from "./benign-oscillation/study.js";
 import { boundaryTilting } from "./boundary-tilting/study.js";
+import { coverageExpansion } from "./coverage-expansion/study.js";
 import { deception } from "./deception/study.js";
 import { linearToNonlinear } from "./linear-to-nonlinear/study.js";
 import { misfitGain } from "./misfit-gain/study.js";
@@ -15,6 +16,7 @@ export const studies: readonly Study[] = [
   wtsBeyondAccuracy,
   deception,
   misfitGain,
+  coverageExpansion,
   linearToNonlinear,
   raven,
   weakProxies,

@@ -114,6 +114,9 @@ describe("measured expansion", () => {
     expect(() => measureRowExpansion({ ...outside, ids })).toThrow(
       "the neighbour of example f is h, which is none of the examples on the other side",
     );
+    // Where the student says something else of source 4 than of its neighbour 0, that neighbour is not robust.
+    const predictions = [1, 0, 0, 1, 0, 0, 1, 1];
+    expect(measureRowExpansion({ ...table, predictions }).value).toBeCloseTo(1 / 3 / 0.5, 12);
     expect(measureRowExpansion({ ...table, sources: [] }).value).toBeNull();
     expect(measureRowExpansion({ ...table, targets: [] }).value).toBeNull();
   });

@@ -135,10 +135,15 @@ export interface RowExpansion {
   targets: ArrayLike<number>;
   /** For each row the row of a neighbour of it among the targets, -1 for none. Only those of sources are looked at. */
   neighbours: ArrayLike<number>;
-  /** For each row whether it is in U. Only targets and neighbours are looked at. */
-  members: ArrayLike<boolean>;
+  /** For each row whether it is in U (1 or true). Only targets and neighbours are looked at. */
+  members: ArrayLike<boolean | number>;
   /** Whether a row may be a neighbour. Default: the targets; others may be too, such as paraphrases that nobody sampled. */
   isTarget?: (row: number) => boolean;
+  /**
+   * What the student says of each row. Where given, U is of examples on which it is robust: it reaches a source only where the
+   * student says the same of source and neighbour.
+   */
+  predictions?: ArrayLike<number>;
   /** Sets smaller than this share of the targets are not counted. Default 0.1. */
   smallest?: number;
   /** Names of the rows, for errors. */
@@ -151,7 +156,7 @@ export interface RowExpansion {
  * @throws UserError for a neighbour that is no target, with the source
  */
 export function measureRowExpansion(given: RowExpansion): Measured {
-  const { sources, targets, neighbours, members, smallest = SMALLEST, ids } = given;
+  const { sources, targets, neighbours, members, predictions, smallest = SMALLEST, ids } = given;
   const all = new Set(Array.from(targets));
   const isTarget = given.isTarget ?? ((row: number) => all.has(row));
   if (sources.length === 0) return { value: null, reason: "there are no examples to expand to" };
@@ -167,6 +172,7 @@ export function measureRowExpansion(given: RowExpansion): Measured {
         { hint: `There are ${targets.length} of them. -1 says that an example has no neighbour there.` },
       );
     }
+    if (predictions && predictions[row] !== predictions[sources[i]]) continue;
     reached += Number(members[row]);
   }
   let size = 0;
