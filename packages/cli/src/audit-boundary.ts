@@ -25,7 +25,8 @@ export async function boundaryPart(
   const chosen = test.filter(
     (_, i) => test.length <= MOST_POINTS || (i * MOST_POINTS) % test.length < MOST_POINTS,
   );
-  const data = await readClassification(run.file(), run.record.configuration as ClassificationSpec);
+  const read = run.record.configuration as Omit<ClassificationSpec, "weak"> & { weak?: string | string[] };
+  const data = await readClassification(run.file(), { ...read, weak: [read.weak ?? []].flat()[0] });
   const rowOfLine = new Map(data.lines.map((line, row) => [line, row]));
   const rowsOf = (lines: readonly number[]) =>
     Int32Array.from(lines, (line) => rowOfLine.get(line) as number);
