@@ -77,11 +77,11 @@ export function alongComponents(
   }
   const values = new Float32Array(rows * dimensions);
   const sums = new Float64Array(dimensions);
-  eachRow(features, (row, columnsOf, own) => {
+  eachRow(features, (row, filled, own) => {
     sums.set(origin);
     for (let j = 0; j < own.length; j++) {
       if (own[j] === 0) continue;
-      const at = columnsOf(j) * all;
+      const at = filled[j] * all;
       for (let k = 0; k < dimensions; k++) sums[k] += own[j] * components[at + k];
     }
     values.set(sums, row * dimensions);
@@ -91,13 +91,13 @@ export function alongComponents(
 
 function eachRow(
   { shape: [rows, columns], values, sparse }: Features,
-  visit: (row: number, columnsOf: (j: number) => number, values: Float32Array) => void,
+  visit: (row: number, filled: Int32Array, values: Float32Array) => void,
 ): void {
+  const all = Int32Array.from({ length: columns }, (_, j) => j);
   for (let row = 0; row < rows; row++) {
     const [start, end] = sparse
       ? [sparse.offsets[row], sparse.offsets[row + 1]]
       : [row * columns, (row + 1) * columns];
-    const columnsOf = sparse ? (j: number) => sparse.columns[start + j] : (j: number) => j;
-    visit(row, columnsOf, values.subarray(start, end));
+    visit(row, sparse ? sparse.columns.subarray(start, end) : all, values.subarray(start, end));
   }
 }

@@ -149,8 +149,8 @@ function measureClass(problem: ExpansionProblem, k: number, abstain: number): Cl
   const onUncovered =
     uncovered.length > 0 ? { error: spread(uncovered, wrong), fragile: fragileOf(uncovered) } : null;
 
-  const right = predictions.map((predicted) => Uint8Array.from(predicted, (label) => Number(label === k)));
-  const mistakes = right.map((own) => own.map((is) => 1 - is));
+  const right = predictions.map((predicted) => membersOf(predicted, (label) => label === k));
+  const mistakes = predictions.map((predicted) => membersOf(predicted, (label) => label !== k));
   const expansion = (name: keyof Neighbours, from: Side, to: Side, sets: readonly Uint8Array[]): Measured => {
     const found = neighbours[name];
     if (!found) return { value: null, reason: "no neighbours were given" };
@@ -235,6 +235,12 @@ function measureClass(problem: ExpansionProblem, k: number, abstain: number): Cl
       triangle: bound([], (_, inputs) => ({ value: inputs.disagreement + inputs.weakError })),
     },
   };
+}
+
+function membersOf(predicted: ArrayLike<number>, is: (label: number) => boolean): Uint8Array {
+  const members = new Uint8Array(predicted.length);
+  for (let row = 0; row < members.length; row++) members[row] = Number(is(predicted[row]));
+  return members;
 }
 
 const spreadOf = (values: readonly number[]): Spread => ({

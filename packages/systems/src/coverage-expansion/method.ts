@@ -33,7 +33,7 @@ export interface CoveredOptions {
   weightDecay?: number;
   /** Default 64. */
   batchSize?: number;
-  /** Steps between looks at the held-out examples. Default 10. */
+  /** Steps between looks at the held-out examples. Default 25. */
   validateEvery?: number;
 }
 
@@ -128,92 +128,137 @@ function train(
   random: Random,
   options: CoveredOptions,
 ): LinearStudent {
-  const { steps = 500, learningRate = 0.01, weightDecay = 0.1, batchSize = 64, validateEvery = 10 } = options;
-  const columns = features.shape[1];
-  const bias = columns * classes;
-  const parameters = new Float64Array(bias + classes);
-  const gradient = new Float64Array(parameters.length);
+  const { steps = 500, learningRate = 0.01, weightDecay = 0.1, batchSize = 64, validateEvery = 25 } = options;
+  const student = new LinearScores(features.shape[1], classes);
+  const { parameters, scores } = student;
+  const gradient = new LinearScores(features.shape[1], classes);
   const mean = new Float64Array(parameters.length);
   const square = new Float64Array(parameters.length);
-  const scores = new Float64Array(classes);
   const batch = Math.min(batchSize, rows.length);
   let [best, least, bestStep] = [parameters.slice(), Number.POSITIVE_INFINITY, 0];
   let order = random.permutation(rows.length);
   let at = 0;
   for (let step = 1; step <= steps; step++) {
-    gradient.fill(0);
+    gradient.parameters.fill(0);
     if (at + batch > order.length) {
       order = random.permutation(rows.length);
       at = 0;
     }
     for (const end = at + batch; at < end; at++) {
       const row = rows[order[at]];
-      scoreInto(scores, parameters, features, row);
+      student.score(features, row);
       softmax(scores);
       scores[weakLabels[row]] -= 1;
-      const { values, sparse } = features;
-      const [start, stop] = extent(features, row);
-      for (let k = 0; k < classes; k++) gradient[bias + k] += scores[k] / batch;
-      for (let j = start; j < stop; j++) {
-        const value = values[j] / batch;
-        const to = (sparse ? sparse.columns[j] : j - start) * classes;
-        for (let k = 0; k < classes; k++) gradient[to + k] += value * scores[k];
-      }
+      gradient.addOuter(features, row, scores, 1 / batch);
     }
     const rate = learningRate * (1 - (step - 1) / steps);
     const [m1, m2] = [1 - 0.9 ** step, 1 - 0.999 ** step];
     for (let i = 0; i < parameters.length; i++) {
-      mean[i] = 0.9 * mean[i] + 0.1 * gradient[i];
-      square[i] = 0.999 * square[i] + 0.001 * gradient[i] * gradient[i];
-      parameters[i] -=
-        rate * (mean[i] / m1 / (Math.sqrt(square[i] / m2) + 1e-8) + weightDecay * parameters[i]);
+      const slope = gradient.parameters[i];
+      mean[i] = 0.9 * mean[i] + 0.1 * slope;
+      square[i] = 0.999 * square[i] + 0.001 * slope * slope;
+      const change = mean[i] / m1 / (Math.sqrt(square[i] / m2) + 1e-8);
+      parameters[i] -= rate * (change + weightDecay * parameters[i]);
     }
     if (step % validateEvery !== 0 && step !== steps) continue;
     let wrong = 0;
     for (const row of heldOut) {
-      scoreInto(scores, parameters, features, row);
+      student.score(features, row);
       wrong += Number(largest(scores) !== weakLabels[row]);
     }
     if (wrong / heldOut.length < least) {
       [best, least, bestStep] = [parameters.slice(), wrong / heldOut.length, step];
     }
   }
-  return {
-    weights: best.subarray(0, bias),
-    bias: best.subarray(bias),
-    step: bestStep,
-    heldOutDisagreement: least,
-  };
+  parameters.set(best);
+  return { ...student.weightsAndBias(), step: bestStep, heldOutDisagreement: least };
 }
 
 /** The class of each row; of equal scores the first. */
-export function predictClasses({ weights, bias }: LinearStudent, features: Features): Int32Array {
+export function predictClasses(
+  student: Pick<LinearStudent, "weights" | "bias">,
+  features: Features,
+): Int32Array {
   const [rows, columns] = features.shape;
-  if (weights.length !== columns * bias.length) {
-    throw new UserError(`the student has weights of ${weights.length / bias.length} columns, not ${columns}`);
+  const classes = student.bias.length;
+  if (student.weights.length !== columns * classes) {
+    throw new UserError(
+      `the student has weights of ${student.weights.length / classes} columns, not ${columns}`,
+    );
   }
-  const parameters = Float64Array.of(...weights, ...bias);
-  const scores = new Float64Array(bias.length);
+  const linear = new LinearScores(columns, classes);
+  linear.setWeightsAndBias(student);
   return Int32Array.from({ length: rows }, (_, row) => {
-    scoreInto(scores, parameters, features, row);
-    return largest(scores);
+    linear.score(features, row);
+    return largest(linear.scores);
   });
 }
 
-function scoreInto(scores: Float64Array, parameters: Float64Array, features: Features, row: number): void {
-  const { values, sparse } = features;
-  const classes = scores.length;
-  const [start, end] = extent(features, row);
-  for (let k = 0; k < classes; k++) scores[k] = parameters[parameters.length - classes + k];
-  for (let j = start; j < end; j++) {
-    const value = values[j];
-    const from = (sparse ? sparse.columns[j] : j - start) * classes;
-    for (let k = 0; k < classes; k++) scores[k] += value * parameters[from + k];
+/** Parameters class by class, so that rows of features run along them: `[classes, columns]`, then biases `[classes]`. */
+class LinearScores {
+  readonly parameters: Float64Array;
+  /** Of the row last scored: `[classes]`. */
+  readonly scores: Float64Array;
+
+  constructor(
+    private readonly columns: number,
+    private readonly classes: number,
+  ) {
+    this.parameters = new Float64Array(classes * columns + classes);
+    this.scores = new Float64Array(classes);
+  }
+
+  score({ values, sparse }: Features, row: number): void {
+    const { parameters, columns, classes } = this;
+    for (let k = 0; k < classes; k++) {
+      const own = k * columns;
+      let sum = parameters[classes * columns + k];
+      if (sparse) {
+        const end = sparse.offsets[row + 1];
+        for (let j = sparse.offsets[row]; j < end; j++)
+          sum += values[j] * parameters[own + sparse.columns[j]];
+      } else {
+        for (let j = 0, at = row * columns; j < columns; j++) sum += values[at + j] * parameters[own + j];
+      }
+      this.scores[k] = sum;
+    }
+  }
+
+  addOuter({ values, sparse }: Features, row: number, residuals: Float64Array, factor: number): void {
+    const { parameters, columns, classes } = this;
+    for (let k = 0; k < classes; k++) {
+      const own = k * columns;
+      const residual = residuals[k] * factor;
+      parameters[classes * columns + k] += residual;
+      if (sparse) {
+        const end = sparse.offsets[row + 1];
+        for (let j = sparse.offsets[row]; j < end; j++) {
+          parameters[own + sparse.columns[j]] += values[j] * residual;
+        }
+      } else {
+        for (let j = 0, at = row * columns; j < columns; j++)
+          parameters[own + j] += values[at + j] * residual;
+      }
+    }
+  }
+
+  weightsAndBias(): { weights: Float64Array; bias: Float64Array } {
+    const { parameters, columns, classes } = this;
+    const weights = new Float64Array(columns * classes);
+    for (let i = 0; i < weights.length; i++) {
+      weights[i] = parameters[(i % classes) * columns + Math.floor(i / classes)];
+    }
+    return { weights, bias: parameters.slice(classes * columns) };
+  }
+
+  setWeightsAndBias({ weights, bias }: { weights: Float64Array; bias: Float64Array }): void {
+    const { parameters, columns, classes } = this;
+    for (let i = 0; i < weights.length; i++) {
+      parameters[(i % classes) * columns + Math.floor(i / classes)] = weights[i];
+    }
+    parameters.set(bias, classes * columns);
   }
 }
-
-const extent = ({ shape: [, columns], sparse }: Features, row: number): [number, number] =>
-  sparse ? [sparse.offsets[row], sparse.offsets[row + 1]] : [row * columns, (row + 1) * columns];
 
 function softmax(scores: Float64Array): void {
   let top = scores[0];

@@ -14,6 +14,7 @@ import { type ClassExpansion, measureExpansions } from "./measure.js";
 import { ABSTAIN, type CoveredOptions, type LinearStudent, trainOnCovered } from "./method.js";
 import {
   bagsOfWords,
+  CUE_WORDS,
   type CueRates,
   cuesOf,
   HORRIBLE,
@@ -66,6 +67,7 @@ export class SeedReviews {
   private readonly trainChances: Float64Array;
   private readonly pool: Pool;
   private readonly learned: PrincipalComponents;
+  private readonly nearby: Int32Array;
 
   constructor(private readonly sizes: ReviewSizes) {
     const { seed, unlabelled, train, test, dimensions, nearby, rates } = sizes;
@@ -88,6 +90,8 @@ export class SeedReviews {
       words,
       chances: Array.from({ length: 1 + nearby }, (_, j) => world.chances(test, `test ${j}`)),
     };
+    const nearbyOf = (i: number) => (3 + (i % nearby)) * test + Math.floor(i / nearby);
+    this.nearby = Int32Array.from({ length: test * nearby }, (_, i) => nearbyOf(i));
   }
 
   /** Cue words at these rates, and weak labels by them. */
@@ -155,6 +159,17 @@ export class SeedReviews {
     return { scores, bias: bias[1] - bias[0] - origin };
   }
 
+  /** How much of the cue words is in a representation: mean squared length of their directions there, 1 for words. */
+  cueShare(representation: Representation): number {
+    if (representation === "words") return 1;
+    const { components, variances } = this.learned;
+    let sum = 0;
+    for (const word of CUE_WORDS) {
+      for (let k = 0; k < representation; k++) sum += components[word * variances.length + k] ** 2;
+    }
+    return sum / CUE_WORDS.length;
+  }
+
   /** What each student says of test reviews and their wordings. */
   predictions(students: readonly WordScores[], { pool: { cues } }: Labelled): Uint8Array[] {
     return students.map((student) => predictByWords(student, this.pool.words, cues));
@@ -195,8 +210,11 @@ export class SeedReviews {
   ): ClassExpansion[] {
     const { test, nearby } = this.sizes;
     const { truth } = this.pool;
-    const wording = (j: number, wanted: (row: number) => boolean) =>
-      Int32Array.from(truth, (_, row) => (row < test && wanted(row) ? (1 + j) * test + row : -1));
+    const wording = (j: number, wanted: (row: number) => boolean) => {
+      const rows = new Int32Array(truth.length).fill(-1);
+      for (let row = 0; row < test; row++) if (wanted(row)) rows[row] = (1 + j) * test + row;
+      return rows;
+    };
     const isBad = (row: number) => weak[row] !== ABSTAIN && weak[row] !== truth[row];
     return measureExpansions({
       truth,
@@ -209,13 +227,7 @@ export class SeedReviews {
         badToUncovered: wording(1, isBad),
       },
       sampled: test,
-      nearby: {
-        rows: Int32Array.from(
-          { length: test * nearby },
-          (_, i) => (3 + (i % nearby)) * test + Math.floor(i / nearby),
-        ),
-        many: nearby,
-      },
+      nearby: { rows: this.nearby, many: nearby },
       ...given,
     });
   }

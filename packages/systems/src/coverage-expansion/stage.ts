@@ -42,7 +42,7 @@ export const worldFields = {
       learningRate: z.number().positive().default(0.01),
       weightDecay: z.number().min(0).default(0.1),
       batchSize: count.default(64),
-      validateEvery: count.default(10),
+      validateEvery: count.default(25),
     })
     .prefault({}),
   /** q: sets below this share need not expand. */
@@ -120,6 +120,8 @@ export interface Row extends Record<string, string | number | null> {
   coverageFragile: number | null;
   weakCoverage: number | null;
   triangle: number | null;
+  /** How much of the cue words the representation has, from 0 to 1. */
+  cueShare: number;
   /** By how much the expansion from badly to well labelled reviews may be off (theorem D.1). */
   uncertainty: number | null;
   /** Of both classes: P(covered) 4 a (1 - a) + P(uncovered) (Fu et al. 2020). */
@@ -234,7 +236,14 @@ function measured(reviews: SeedReviews, setting: Setting, config: StageConfig): 
   const predictions = reviews.predictions(students, labelled);
   const accuracies = reviews.accuracies(predictions, labelled);
   const { coverage, teacher, covered, uncovered, all, byClass } = accuracies;
-  const at = { part: config.part, world, representation: name, labels, coverage };
+  const at = {
+    part: config.part,
+    world,
+    representation: name,
+    labels,
+    coverage,
+    cueShare: reviews.cueShare(representation),
+  };
   const classes = gold
     ? undefined
     : reviews.expansions(predictions, labelled, {

@@ -13,6 +13,7 @@ export const REDRAWN = 6;
 const WORDS = CONCEPTS * SYNONYMS;
 /** All words, the cue words last. */
 export const VOCABULARY = WORDS + 2;
+export const CUE_WORDS = [WORDS, WORDS + 1] as const;
 
 /** Probabilities of the two cue words, each for negative (0) and positive (1) reviews. */
 export interface CueRates {
