@@ -28,18 +28,18 @@ export function principalComponents(features: Features, dimensions: number): Pri
   }
   const mean = new Float64Array(columns);
   const products = new Float64Array(columns * columns);
-  eachRow(features, (row, columnsOf, values) => {
+  eachRow(features, (row, filled, values) => {
     for (let a = 0; a < values.length; a++) {
-      const value = values[a];
-      if (value === 0) continue;
-      if (!Number.isFinite(value)) {
+      const share = values[a] / rows;
+      if (share === 0) continue;
+      if (!Number.isFinite(share)) {
         throw new UserError(
-          `features are finite numbers, but row ${row}, column ${columnsOf(a)} is ${value}`,
+          `features are finite numbers, but row ${row}, column ${filled[a]} is ${values[a]}`,
         );
       }
-      mean[columnsOf(a)] += value / rows;
-      const at = columnsOf(a) * columns;
-      for (let b = 0; b < values.length; b++) products[at + columnsOf(b)] += (value * values[b]) / rows;
+      mean[filled[a]] += share;
+      const at = filled[a] * columns;
+      for (let b = 0; b < values.length; b++) products[at + filled[b]] += share * values[b];
     }
   });
   const covariance = Matrix.zeros(columns, columns);
