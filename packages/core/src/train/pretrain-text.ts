@@ -1,10 +1,11 @@
-import { type Array as JaxArray, nn, numpy as np } from "@jax-js/jax";
+import { type Array as JaxArray, numpy as np } from "@jax-js/jax";
 import type { Tensor } from "@outgrow/engine";
 import { type Tokenizer, trainBpe } from "../data/bpe.js";
 import type { Columns } from "../data/columns.js";
 import { namedTensors } from "../models/checkpoint.js";
 import type { Backbone } from "../models/classifier.js";
 import { encodeTexts, padTokens, textBackbone, tokenizeTexts } from "../models/text-backbone.js";
+import { ownLogProbs } from "../models/token-log-probs.js";
 import {
   applyTransformer,
   initTransformer,
@@ -105,8 +106,7 @@ export async function pretrainTextModel(
       );
       const next = tokens.slice([], [1, contextLength]);
       const counted = mask.slice([], [1, contextLength]);
-      const logProbs = nn.logSoftmax(tokenLogits(params, states), -1);
-      const own = logProbs.mul(nn.oneHot(next, config.vocabularySize)).sum(-1);
+      const own = ownLogProbs(tokenLogits(params, states), next);
       // Texts of a single token have nothing to predict.
       return own.mul(counted).sum().div(np.maximum(counted.sum(), 1)).neg();
     },
