@@ -1,4 +1,5 @@
 import { type Claim, type StudyResults, spearman } from "outgrow";
+import type { Arm } from "./fields.js";
 import type { Row } from "./rows.js";
 
 export type Results = StudyResults<Row>;
@@ -53,6 +54,12 @@ function crossingsApart(rows: readonly Row[]): { samples: number; kappa: number 
 /** A value of the bridge runs of each seed, by their share of samples with both signals, smallest first. */
 const overBridge = (value: (rows: Row[]) => number | null) => (results: Results) =>
   results.perGroup({ part: "bridge" }, (rows) => value([...rows].sort((a, b) => a.bothShare - b.bothShare)));
+
+const ablation = (arm: Arm) => ({ part: "ablations", arm }) as const;
+const unlikeWeakLabels = (arm: Arm, measure: "best" | "corrected" | "missed") => (results: Results) =>
+  results.pairs(ablation(arm), ablation("weak labels"), (changed, plain) =>
+    difference(changed[measure], plain[measure]),
+  );
 
 export const claims: Claim<Results>[] = [
   {
@@ -239,6 +246,82 @@ export const claims: Claim<Results>[] = [
         side: "above",
         threshold: -0.02,
         values: (results) => results.values(abundant, (row) => difference(row.stopped, row.best)),
+      },
+    ],
+  },
+  {
+    id: "A2",
+    statement:
+      "Wrong labels at random are corrected more than the weak model's, which are all on hard samples.",
+    needs: ["ablations"],
+    parts: [
+      {
+        statistic: "wrong labels predicted right at the best time, random flips",
+        unit: "share",
+        side: "above",
+        threshold: 0.8,
+        values: (results) => results.values(ablation("random flips"), "corrected"),
+      },
+      {
+        statistic: "the same minus that of weak labels",
+        unit: "share",
+        side: "above",
+        values: unlikeWeakLabels("random flips", "corrected"),
+      },
+    ],
+  },
+  {
+    id: "A3",
+    statement:
+      "What keeps a student from correcting all is a hard signal that no filter found: more filters find more.",
+    needs: ["ablations"],
+    parts: [
+      {
+        statistic: "hard signals of four not known at the best time, more filters minus fewer",
+        unit: "signals",
+        side: "below",
+        values: unlikeWeakLabels("more filters", "missed"),
+      },
+      {
+        statistic: "wrong labels predicted right at the best time, more filters minus fewer",
+        unit: "share",
+        side: "above",
+        values: unlikeWeakLabels("more filters", "corrected"),
+      },
+    ],
+  },
+  {
+    id: "A4",
+    statement: "Mini-batches correct as full batches do.",
+    needs: ["ablations"],
+    parts: [
+      {
+        statistic: "student at its best time, mini-batches minus full batches",
+        unit: "accuracy",
+        side: "within",
+        threshold: 0.02,
+        values: unlikeWeakLabels("mini-batches", "best"),
+      },
+    ],
+  },
+  {
+    id: "A5",
+    statement:
+      "A linear teacher labels all samples with one hard signal and turn alike: where they are wrong, they are corrected if samples with both signals outnumber them.",
+    needs: ["ablations"],
+    parts: [
+      {
+        statistic: "wrong labels predicted right at the best time, more bridges",
+        unit: "share",
+        side: "above",
+        threshold: 0.8,
+        values: (results) => results.values(ablation("more bridges"), "corrected"),
+      },
+      {
+        statistic: "the same minus that with as many of both",
+        unit: "share",
+        side: "above",
+        values: unlikeWeakLabels("more bridges", "corrected"),
       },
     ],
   },

@@ -62,10 +62,23 @@ export const schema = z.strictObject({
     .prefault({}),
   /** E2 with other labels, filters and steps; for the seeds of `bridge`. */
   ablations: z
-    .strictObject({ steps: count.default(300), filters: count.default(64), batchSize: count.default(256) })
+    .strictObject({
+      steps: count.default(300),
+      filters: count.default(64),
+      batchSize: count.default(256),
+      /** Share of samples with both signals where they outnumber those with the hard one alone. */
+      both: share.default(0.45),
+    })
     .prefault({}),
 });
 export type Config = z.output<typeof schema>;
 
-export const arms = ["weak labels", "truth", "random flips", "more filters", "mini-batches"] as const;
+export const arms = [
+  "weak labels",
+  "truth",
+  "random flips",
+  "more filters",
+  "mini-batches",
+  "more bridges",
+] as const;
 export type Arm = (typeof arms)[number];

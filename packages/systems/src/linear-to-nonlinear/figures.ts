@@ -12,19 +12,18 @@ export async function figures(results: Results): Promise<report.Figure[]> {
   ];
   const curve = of("curve").filter(({ seed }) => seed === of("curve")[0].seed);
   if (curve.length > 0) {
-    const every = Math.ceil(curve.length / 70);
-    const shown = curve.filter((_, k) => k % every === 0);
+    const shown = evenly(curve.filter(({ steps }) => steps > 0));
     const line = (name: string, measure: keyof Row) => ({
       name,
       points: shown.flatMap((row): [number, number][] =>
-        typeof row[measure] === "number" ? [[row.steps, row[measure]]] : [],
+        typeof row[measure] === "number" ? [[Math.log10(row.steps), row[measure]]] : [],
       ),
     });
     const seed = `Seed ${curve[0].seed}, of the ${different(of("curve"), "seed").length} that were run.`;
     all.push(
       report.scatter(
         {
-          x: "Step",
+          x: "log10 of the step",
           y: "Share",
           series: [
             line("test accuracy", "final"),
@@ -41,7 +40,7 @@ export async function figures(results: Results): Promise<report.Figure[]> {
       ),
       report.scatter(
         {
-          x: "Step",
+          x: "log10 of the step",
           y: "Mean positive coefficient",
           series: [
             line("easy signal", "easy"),
@@ -144,4 +143,14 @@ export async function figures(results: Results): Promise<report.Figure[]> {
     }
   }
   return Promise.all(all);
+}
+
+/** About as many for each factor of two in steps. */
+function evenly<Point extends { steps: number }>(points: readonly Point[]): Point[] {
+  const kept: Point[] = [];
+  for (const point of points) {
+    const last = kept[kept.length - 1];
+    if (!last || Math.log10(point.steps / last.steps) >= 0.035) kept.push(point);
+  }
+  return kept;
 }

@@ -75,7 +75,7 @@ async function run(config: Config, { lab, progress, signal }: ExperimentContext)
     await student("bridge", "weak labels", { bothShare, steps: bridge.steps });
   }
   if (wants("ablations") && chosen) {
-    const { steps, filters, batchSize } = ablations;
+    const { steps, filters, batchSize, both } = ablations;
     for (const arm of arms) {
       const settings =
         arm === "weak labels"
@@ -84,6 +84,7 @@ async function run(config: Config, { lab, progress, signal }: ExperimentContext)
               steps,
               ...(arm === "more filters" && { filters }),
               ...(arm === "mini-batches" && { batchSize }),
+              ...(arm === "more bridges" && { bothShare: both }),
             };
       await student("ablations", arm, settings);
     }
@@ -138,7 +139,7 @@ export const linearToNonlinear: Study<typeof schema, Row> = {
   conditions: ["part", "arm", "noise", "samples", "bothShare"],
   seeds: 5,
   groups: [],
-  items: ["part", "arm", "noise", "samples", "bothShare", "steps"],
+  items: ["noise", "samples"],
   parts,
   claims,
   controls,
