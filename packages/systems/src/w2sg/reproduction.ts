@@ -31,6 +31,8 @@ type Row = TaskRow | PuzzleRow | RewardRow;
 const schema = studySchema.extend({
   /** One for each seed. */
   worlds: count.default(1),
+  /** Of each world. The card has five of each world, which `outgrow start --full` runs; with three all claims are judged within minutes. */
+  tasks: count.default(3),
   /** Methods of linear probes. */
   methods: distinct(z.string(), "method").default(
     methods.flatMap(({ name, several }) => (several ? [] : [name])),
