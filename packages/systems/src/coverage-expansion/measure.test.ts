@@ -108,9 +108,12 @@ test("what cannot be measured is refused or has a reason", () => {
   expect(of({ predictions: [predicted.slice(1)] })).toThrow("predictions of student 1 are of 19 rows");
   expect(of({ abstain: 1 })).toThrow("the code for abstaining is 1");
   expect(of({ nearby: { rows: [1], many: 1 } })).toThrow("1 nearby rows, expected 1 for each of 20 rows");
-  const half = of({ weakLabels: weakLabels.with(0, 1).with(1, 1) })()[0];
+  const half = of({
+    weakLabels: weakLabels.with(0, 1).with(1, 1),
+    neighbours: { badToGood: new Int32Array(20).fill(-1) },
+  })()[0];
   expect(half.bounds.correction).toMatchObject({ value: null, reason: /half of the weak labels/ });
-  const none = of({ weakLabels: weakLabels.map((label) => (label === 1 ? 0 : label)) })()[0];
+  const none = of({ weakLabels: weakLabels.map((label) => (label === 1 ? 0 : label)), neighbours: {} })()[0];
   expect(none.weakError.value).toBe(0);
   expect(none.bounds.correction.value).toBeNull();
 });

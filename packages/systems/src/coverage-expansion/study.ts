@@ -5,15 +5,18 @@ import { claims, controls } from "./claims.js";
 import { figures } from "./figures.js";
 import { coverageStage, parts, type Row, worldFields } from "./stage.js";
 
+/** Ablations run with the students that they are compared with. */
+const studyParts = ["students", "sweep"] as const;
+
 const schema = z.strictObject({
   ...worldFields,
-  parts: distinct(z.enum(parts), "part").default([...parts]),
+  parts: distinct(z.enum(studyParts), "part").default([...studyParts]),
 });
 type Config = z.output<typeof schema>;
 
 async function run({ parts: wanted, ...world }: Config, { lab, progress, signal }: ExperimentContext) {
   const outputs: StageOutput[] = [];
-  for (const part of parts.filter((each) => wanted.includes(each))) {
+  for (const part of parts.filter((each) => wanted.includes(each === "ablations" ? "students" : each))) {
     const stage = progress.begin(part);
     const onProgress = (done: number, detail?: string) => stage.update(done, detail);
     outputs.push(await lab.run(coverageStage, { ...world, part }, {}, { signal, onProgress }));
@@ -39,7 +42,7 @@ export const coverageExpansion: Study<typeof schema, Row> = {
   schema,
   measures: ["covered", "uncovered", "badToGood", "correction", "coverageBound"],
   conditions: ["part", "world", "representation", "labels", "class"],
-  parts,
+  parts: studyParts,
   seeds: 10,
   groups: [],
   items: ["world", "class"],
