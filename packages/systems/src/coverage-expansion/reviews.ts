@@ -186,9 +186,10 @@ export class SeedReviews {
       const at = 2 * Number(pool.weak[row] === ABSTAIN) + truth[row];
       counts[at]++;
       teacher += Number(pool.weak[row] === truth[row]);
-      for (const predicted of predictions)
-        right[at] += Number(predicted[row] === truth[row]) / predictions.length;
+      for (const predicted of predictions) right[at] += Number(predicted[row] === truth[row]);
     }
+    // Whole numbers until here: a student that copies the rule gains 0, not nearly 0.
+    for (let at = 0; at < right.length; at++) right[at] /= predictions.length;
     const covered = counts[0] + counts[1];
     return {
       coverage: covered / test,
