@@ -108,6 +108,7 @@ export async function figures(results: Results): Promise<report.Figure[]> {
   }
   const compared = [...of("bridge"), ...of("ablations")];
   if (compared.length > 0) {
+    const lastStep = (part: Row["part"]) => Math.max(0, ...of(part).map(({ steps }) => steps));
     const groups = [
       ...different(of("bridge"), "bothShare")
         .sort((a, b) => a - b)
@@ -137,7 +138,11 @@ export async function figures(results: Results): Promise<report.Figure[]> {
             })),
             references: [{ at: 0, label: "weak model" }],
           },
-          { name, title, caption: INTERVALS },
+          {
+            name,
+            title,
+            caption: `Other shares after ${lastStep("bridge")} steps, the rest after ${lastStep("ablations")}. ${INTERVALS}`,
+          },
         ),
       );
     }

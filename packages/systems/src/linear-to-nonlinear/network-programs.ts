@@ -32,6 +32,7 @@ export interface Problem {
   start: Tensor;
   /** `[1, filters]`: 1/m and -1/m. */
   signs: Tensor;
+  threads: number | undefined;
 }
 
 export interface TrainingProgram {
@@ -101,7 +102,7 @@ function onFilters({ patches, labels, start, signs }: Problem): Form {
 }
 
 /** `said` is what the filters say of the patches, `made` the patches that their change is made of. */
-async function onPatches({ patches, labels, start, signs }: Problem): Promise<Form> {
+async function onPatches({ patches, labels, start, signs, threads }: Problem): Promise<Form> {
   const { values, columns, index } = arraysOf(patches);
   const products = await compile(
     (rows: JaxArray, turned: JaxArray, filters: JaxArray) => ({
@@ -109,7 +110,7 @@ async function onPatches({ patches, labels, start, signs }: Problem): Promise<Fo
       said: np.matmul(rows, filters),
     }),
     [values, columns, start],
-    { name: "Gram matrix of patches", cache: false },
+    { name: "Gram matrix of patches", cache: false, threads },
   );
   const { gram, said } = await products.run(values, columns, start).finally(() => products.dispose());
   return {
@@ -151,7 +152,7 @@ export interface Measured {
 
 /** A program that measures a carry of the training. */
 export async function compileMeasures(
-  { patches, start, signs }: Problem,
+  { patches, start, signs, threads }: Problem,
   training: TrainingProgram,
   watched: readonly Patches[],
   signals: Float32Array | undefined,
@@ -177,6 +178,7 @@ export async function compileMeasures(
   const program = (await compile(measure as never, [carry, given] as never, {
     name: "two-layer CNN",
     cache: false,
+    threads,
   })) as unknown as Program<[Tree<Tensor>, typeof given], Measured>;
   return { run: (now) => program.run(now, given), dispose: () => program.dispose() };
 }

@@ -28,6 +28,8 @@ export interface NetworkTraining {
   signals?: Float32Array;
   /** What full-batch steps run on; see network-programs.ts. Default: what takes fewer products. */
   form?: "patches" | "filters";
+  /** Default: one for each core where a step is large. Give 1 where several trainings run at once. */
+  threads?: number;
   onMeasure?: (measurement: Measurement) => void;
   signal?: AbortSignal;
 }
@@ -61,11 +63,12 @@ export async function trainNetwork(
   options: NetworkTraining,
 ): Promise<Measurement[]> {
   const { filters, learningRate, steps, random, startScale = 0.01, every = 10, stopBelow = 1e-3 } = options;
-  const { batchSize, watched = [], signals, form, onMeasure, signal } = options;
+  const { batchSize, watched = [], signals, form, threads, onMeasure, signal } = options;
   requireLabels(labels, patches.samples);
   requireSettings(patches, options);
   const problem = {
     patches,
+    threads,
     labels: Float32Array.from(labels),
     start: new Tensor(random.stream("start").normals(patches.size * 2 * filters, startScale), [
       patches.size,

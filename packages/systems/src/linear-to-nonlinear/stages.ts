@@ -40,6 +40,8 @@ async function studentOf(
   };
   const points = await follow(sets, of("student"), of("validation"), signals, {
     ...training,
+    // The study's seeds share the cores.
+    threads: 1,
     random: random.stream("network"),
   });
   return { weak: taught.weakAccuracy, linear: taught.linearAccuracy, warnings: taught.warnings, points };
