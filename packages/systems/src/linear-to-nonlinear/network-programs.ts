@@ -78,6 +78,7 @@ export async function compileTraining(
   const program = (await compileSteps(form.step as never, [form.carry, inputs, ...form.constants] as never, {
     name: "two-layer CNN",
     cache: false,
+    threads: problem.threads,
   })) as unknown as TrainingProgram["program"];
   program.setCarry(form.carry);
   return {
