@@ -1,4 +1,3 @@
-import { stat } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { w2sg } from "@outgrow/systems";
@@ -6,7 +5,6 @@ import {
   type ClassificationData,
   encodeSafetensors,
   exportClassifier,
-  hashOfFile,
   isMatrixFile,
   namedTensors,
   parseConfig,
@@ -17,9 +15,11 @@ import {
 } from "outgrow";
 import { z } from "zod";
 import { labelsFile } from "./audit-source.js";
+import { findModel } from "./find-model.js";
 import { workOnLadder } from "./fit-ladder.js";
 import { newFolder } from "./new-folder.js";
 import { type Job, perform, type RunOptions } from "./perform.js";
+import { hashed, readModel } from "./read-model.js";
 
 export interface FitOptions extends RunOptions {
   text?: string[];
@@ -38,6 +38,7 @@ export interface FitOptions extends RunOptions {
   eachSupervisor?: boolean;
   pretrainEpochs?: number;
   ladder?: number[];
+  model?: string;
 }
 
 /** `outgrow fit FILE`: the three models on a user's own data. */
@@ -53,7 +54,8 @@ export async function fit(file: string, options: FitOptions, signal: AbortSignal
       hint: "With --weak its labels train the student; with --truth alone a weak supervisor learns from a small share of them.",
     });
   }
-  const { seeds, seed, test, supervision, eachSupervisor, pretrainEpochs } = options;
+  const { seeds, seed, test, supervision, eachSupervisor, pretrainEpochs, ladder } = options;
+  if (options.model !== undefined) refuseBesideModel(options);
   const method = options.method ?? (Array.isArray(weak) ? ["raven", "ensemble"] : undefined);
   const given = defined({
     methods: method,
@@ -64,16 +66,42 @@ export async function fit(file: string, options: FitOptions, signal: AbortSignal
     supervision,
     pretraining: pretrainEpochs ? { epochs: pretrainEpochs } : undefined,
   });
-  const { ladder } = options;
   const config = ladder
     ? parseConfig(w2sg.ownLadderSchema, { ...given, ladder }, "fit")
     : parseConfig(w2sg.ownDataSchema, given, "fit");
   // A run may be repeated from another folder.
   const at = (name: string) => (isMatrixFile(name) ? resolve(name) : name);
   const inputs = { features: features?.map(at), weak: Array.isArray(weak) ? weak.map(at) : weak && at(weak) };
-  const reading = { text, ...inputs, truth, id, classes, header, format };
+  const model = options.model && (await placeOfModel(options.model, signal));
+  const reading = { text, ...inputs, truth, id, classes, header, format, model };
   await newFolder(options.out ?? join("runs", runName("fit"))); // before a large file is read
   await perform(await fitJob({ file, ...defined(reading), ...config }), { ...options, signal });
+}
+
+function refuseBesideModel({ features, ladder, pretrainEpochs }: FitOptions): void {
+  const others = { "--features": features, "--ladder": ladder, "--pretrain-epochs": pretrainEpochs };
+  const given = Object.entries(others).find(([, value]) => value !== undefined);
+  if (!given) return;
+  throw new UserError(`--model and ${given[0]} cannot go together`, {
+    hint: "A model that is given reads --text, is of one size, and is not pretrained again.",
+  });
+}
+
+const matricesAmong = (names: string | readonly string[] = []) => [names].flat().filter(isMatrixFile);
+
+/** Where a repetition finds the model, from whatever folder. */
+async function placeOfModel(source: string, signal: AbortSignal): Promise<string> {
+  const folder = await folderOfModel(source, signal);
+  return source.startsWith("hf:") ? source : resolve(folder);
+}
+
+async function folderOfModel(source: string, signal?: AbortSignal): Promise<string> {
+  const found = await findModel(source, signal);
+  if ("model" in found) return found.model;
+  throw new UserError("the run holds a classifier, but --model names a language model", {
+    place: { file: found.student },
+    hint: "Expected a folder in Hugging Face's layout, hf:owner/name, or a run of outgrow pretrain or finetune.",
+  });
 }
 
 const fitSchema = w2sg.ownDataSchema.extend({
@@ -87,32 +115,47 @@ const fitSchema = w2sg.ownDataSchema.extend({
   classes: z.array(z.string()).optional(),
   header: z.boolean().optional(),
   format: z.enum(["csv", "jsonl"]).optional(),
+  model: z.string().optional(),
 });
 
 /** A fit on a user's own file as a run. `path` is where the file is, by default where the configuration says. */
 export async function fitJob(given: z.input<typeof fitSchema>, path?: string): Promise<Job> {
   const configuration = parseConfig(fitSchema, given, "fit");
-  const { file, text, features, weak, truth, id, classes, header, format, ladder, ...config } = configuration;
-  const source = path ?? file;
+  const {
+    file,
+    text,
+    features,
+    weak,
+    truth,
+    id,
+    classes,
+    header,
+    format,
+    ladder,
+    model: source,
+    ...config
+  } = configuration;
+  const table = path ?? file;
   const reading = { text, features, weak, truth, id, classes, header, format };
-  const data = { ...(await readClassification(source, reading)), file };
-  const matrices = [features ?? [], weak ?? []].flat(2).filter(isMatrixFile);
+  const data = { ...(await readClassification(table, reading)), file };
+  const read = source === undefined ? undefined : await readModel(await folderOfModel(source));
+  const model = read && { ...read.model, name: source as string };
   return {
     kind: "fit",
     configuration: { ...configuration, classes: data.classes },
     inputs: {
-      data: await inputOf(source),
-      ...Object.fromEntries(
-        await Promise.all(matrices.map(async (matrix) => [basename(matrix), await inputOf(matrix)])),
-      ),
+      ...(await hashed([table], "data")),
+      ...(await hashed(matricesAmong(features), "features")),
+      ...(await hashed(matricesAmong(weak), "weak labels")),
+      ...read?.inputs,
     },
     async work(lab, signal) {
       if (ladder) return workOnLadder(data, { ...config, ladder }, lab, signal);
       const started = performance.now();
-      const progress = report.createProgress(process.stderr, { plan: w2sg.ownDataPlan(data, config) });
+      const progress = report.createProgress(process.stderr, { plan: w2sg.ownDataPlan(data, config, model) });
       let result: w2sg.OwnDataResult;
       try {
-        result = await w2sg.fitOwnData(data, config, { progress, lab, signal });
+        result = await w2sg.fitOwnData(data, config, { progress, lab, model, signal });
       } finally {
         progress.finish();
       }
@@ -129,12 +172,6 @@ export async function fitJob(given: z.input<typeof fitSchema>, path?: string): P
     },
   };
 }
-
-const inputOf = async (path: string) => ({
-  path: resolve(path),
-  bytes: (await stat(path)).size,
-  sha256: hashOfFile(path) as string,
-});
 
 async function resultFiles(
   data: ClassificationData,
@@ -155,6 +192,8 @@ async function resultFiles(
         backbone: backbone.name,
         classes: data.classes,
         transformer: result.text?.config,
+        pooling: result.text?.pooling,
+        length: result.text?.length,
         scaling: result.scaling,
       },
       (_, value) => (ArrayBuffer.isView(value) ? Array.from(value as Float32Array) : value),

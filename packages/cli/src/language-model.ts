@@ -1,19 +1,14 @@
-import { readdir, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { languageModels } from "@outgrow/systems";
 import {
   type ChatMessage,
   columnName,
-  contentHash,
   type DocumentsOptions,
   environment,
   type Given,
   given,
-  hashOfFile,
   type LanguageModel,
-  loadLanguageModel,
   parseConfig,
-  type RunRecord,
   readDocuments,
   readTable,
   report,
@@ -25,8 +20,7 @@ import {
 import { z } from "zod";
 import { newFolder } from "./new-folder.js";
 import { type Job, perform, type RunOptions, type Work } from "./perform.js";
-
-type Inputs = RunRecord["inputs"];
+import { hashed, readModel } from "./read-model.js";
 
 const pretrainSchema = languageModels.pretrainingSchema.extend({
   texts: z.array(z.string()).min(1),
@@ -116,17 +110,6 @@ export async function finetuneJob(given: Record<string, unknown>): Promise<Job> 
 
 const givenOf = <T>(value: T): Given<T> => given(value);
 
-async function readModel(folder: string): Promise<{ model: Given<LanguageModel>; inputs: Inputs }> {
-  const model = await loadLanguageModel(folder, { requireFinite: true });
-  const entries = await readdir(folder, { withFileTypes: true });
-  const files = entries
-    .filter((entry) => entry.isFile() && /\.(json|safetensors|jinja)$/.test(entry.name))
-    .map((entry) => join(folder, entry.name))
-    .sort();
-  const inputs = await hashed(files, "model");
-  return { model: given(model, contentHash(Object.values(inputs).map(({ sha256 }) => sha256))), inputs };
-}
-
 /** Rows with a list of messages, or with a prompt and an answer. */
 async function readExamples(
   file: string,
@@ -153,17 +136,6 @@ async function readExamples(
     };
     return { prompt: text(asked), answer: text(answered) };
   });
-}
-
-async function hashed(files: readonly string[], name: string): Promise<Inputs> {
-  const entries = await Promise.all(
-    files.map(async (path, i) => {
-      const { size } = await stat(path);
-      const input = { path: resolve(path), bytes: size, sha256: hashOfFile(path) as string };
-      return [files.length === 1 ? name : `${name} ${i + 1}`, input] as const;
-    }),
-  );
-  return Object.fromEntries(entries);
 }
 
 async function trained(

@@ -141,6 +141,10 @@ program
     "widths of models, separated by commas, e.g. 32,64,128: each supervises those from its size on up",
     (text: string) => names(text).map(wholeNumber(1)),
   )
+  .option(
+    "--model <model>",
+    "a language model as the student, all of it finetuned: a folder in Hugging Face's layout, hf:owner/name, or a run",
+  )
   .option("--pretrain-epochs <N>", "passes of the student over the unlabelled inputs", wholeNumber(1))
   .option("--out <folder>", "where the results go (default: runs/ and the time)")
   .option("--tensorboard", "also write the training curves as TensorBoard event files")

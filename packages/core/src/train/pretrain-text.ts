@@ -4,7 +4,13 @@ import { type Tokenizer, trainBpe } from "../data/bpe.js";
 import type { Columns } from "../data/columns.js";
 import { namedTensors } from "../models/checkpoint.js";
 import type { Backbone } from "../models/classifier.js";
-import { encodeTexts, padTokens, textBackbone, tokenizeTexts } from "../models/text-backbone.js";
+import {
+  encodeTexts,
+  type Pooling,
+  padTokens,
+  textBackbone,
+  tokenizeTexts,
+} from "../models/text-backbone.js";
 import { ownLogProbs } from "../models/token-log-probs.js";
 import {
   applyTransformer,
@@ -55,13 +61,16 @@ const PADDING = "[PAD]";
 export interface TextModel {
   tokenizer: Tokenizer;
   config: TransformerConfig;
-  /** Mean of the hidden states over a text's tokens: `[batch, width]` of `tokens` and `mask`. */
+  pooling: Pooling;
+  /** The hidden states of a text's tokens, pooled: `[batch, width]` of `tokens` and `mask`. */
   backbone: Backbone;
-  /** int32 tokens and float32 mask, both `[texts, contextLength]`. Throws UserError where a text is empty. */
+  /** Tokens that texts are padded or cut to. */
+  length: number;
+  /** int32 tokens and float32 mask, both `[texts, length]`. Throws UserError where a text is empty. */
   encode(texts: readonly string[]): Columns;
   /** Number of weights. */
   parameters: number;
-  /** Texts that are longer than the context. */
+  /** Texts that are longer, of those that it was made for. */
   cut: number;
 }
 
@@ -135,16 +144,23 @@ export interface TextModelParts {
   config: TransformerConfig;
   params: TransformerParams<Tensor>;
   cut: number;
+  /** Default: the context. */
+  length?: number;
+  /** Default: the mean. */
+  pooling?: Pooling;
 }
 
 /** A text model from its parts. */
-export function textModel({ tokenizer, config, params, cut }: TextModelParts): TextModel {
+export function textModel(parts: TextModelParts): TextModel {
+  const { tokenizer, config, params, cut, length = config.contextLength, pooling = "mean" } = parts;
   const padding = tokenizer.specialTokens[PADDING];
   return {
     tokenizer,
     config,
-    backbone: textBackbone(config, params),
-    encode: (texts) => encodeTexts(tokenizer, texts, config.contextLength, padding),
+    pooling,
+    backbone: textBackbone(config, params, pooling),
+    length,
+    encode: (texts) => encodeTexts(tokenizer, texts, length, padding),
     parameters: [...namedTensors(params).values()].reduce((sum, { data }) => sum + data.length, 0),
     cut,
   };

@@ -7,6 +7,7 @@ export {
   type OwnRecord,
   ownDataPlan,
   ownDataSchema,
+  type StudentModel,
 } from "./own-data.js";
 export {
   fitOwnLadder,

@@ -15,10 +15,12 @@ import {
   given as givenInput,
   hardLabels,
   type Lab,
+  type LanguageModel,
   methodNamed,
   mildWarnings,
   type NamedLabels,
   naive,
+  namedTensors,
   oneHot,
   parseConfig,
   type Random,
@@ -42,6 +44,7 @@ import {
   predictOwnStage,
   pretrainOwnStage,
   readLabels,
+  readModelStage,
   readStrong,
   readStudent,
   readWeights,
@@ -88,6 +91,8 @@ export interface OwnDataResult {
   /** The supervisor's labels of every row in the first repetition. */
   weak: SoftLabels;
   weakSource: string;
+  /** The language model that the student began as, where one was given. */
+  modelName?: string;
   /** Where there are several: what each says of the test rows of each repetition, and its student's. */
   supervision?: Supervision[];
   /** What turns rows into the student's inputs. */
@@ -101,20 +106,28 @@ export interface OwnDataOptions {
   progress: report.Progress;
   /** Runs the stages. */
   lab: Lab;
+  /** The student before it learns, in place of one that is pretrained on the rows' texts. */
+  model?: StudentModel;
   signal?: AbortSignal;
+}
+
+/** A language model that was trained elsewhere, and what it is called. */
+export interface StudentModel extends Given<LanguageModel> {
+  name: string;
 }
 
 /** Stages with their share of the work, for the progress display. */
 export function ownDataPlan(
   data: ClassificationData,
   config: OwnDataConfig,
+  model?: StudentModel,
 ): { name: string; weight: number }[] {
   const rows = data.ids.length;
   const epochs = config.pretraining.epochs ?? pretrainingEpochs(data);
   const trainings = trainingsOf(data, config);
   const passes = ownDataRecipes[data.inputs.kind].epochs;
   return [
-    { name: PRETRAINING, weight: epochs * rows * 1.5 },
+    model ? { name: READING, weight: rows } : { name: PRETRAINING, weight: epochs * rows * 1.5 },
     ...Array.from({ length: config.seeds }, (_, i) => ({
       name: seedStage(i),
       weight: trainings * passes * rows * 0.7,
@@ -126,6 +139,7 @@ const trainingsOf = ({ truth, supervisors }: ClassificationData, config: OwnData
   config.methods.length + (truth ? 1 : 0) + (config.eachSupervisor ? (supervisors?.length ?? 0) : 0);
 
 const PRETRAINING = "pretrain the student without labels";
+const READING = "read the student";
 const seedStage = (index: number) => `repetition ${index + 1}`;
 const pretrainingEpochs = (data: ClassificationData) =>
   data.inputs.kind === "text" ? textPretrainingDefaults.epochs : featurePretrainingDefaults.epochs;
@@ -133,9 +147,10 @@ const pretrainingEpochs = (data: ClassificationData) =>
 export async function fitOwnData(
   data: ClassificationData,
   given: z.input<typeof ownDataSchema>,
-  { progress, signal, lab }: OwnDataOptions,
+  { progress, signal, lab, model: givenModel }: OwnDataOptions,
 ): Promise<OwnDataResult> {
   const config = parseConfig(ownDataSchema, given, "fit");
+  if (givenModel) refuseModel(givenModel, data, config);
   for (const name of config.methods) methodNamed(name);
   const { supervisors } = data;
   if (config.eachSupervisor && !supervisors) {
@@ -155,9 +170,17 @@ export async function fitOwnData(
   };
   const beginning = await repetition(0); // before the long work: what cannot be is refused here
 
-  const stage = progress.begin(PRETRAINING);
+  const stage = progress.begin(givenModel ? READING : PRETRAINING);
   const onProgress = stage.update;
-  const model = await lab.run(pretrainOwnStage, { seed, ...pretraining }, { rows }, { signal, onProgress });
+  const model =
+    givenModel && data.inputs.kind === "text"
+      ? await lab.run(
+          readModelStage,
+          {},
+          { texts: givenInput(data.inputs.texts, rows.hash), model: givenModel },
+          { signal },
+        )
+      : await lab.run(pretrainOwnStage, { seed, ...pretraining }, { rows }, { signal, onProgress });
   stage.done(model.cached ? "reused" : undefined);
 
   const records: OwnRecord[] = [];
@@ -255,12 +278,17 @@ export async function fitOwnData(
 
   const { student, ...ofFirst } = first as NonNullable<typeof first>;
   const strong = await readStrong(model, data.inputs);
+  const { text } = strong;
+  if (text && text.cut > 0) {
+    warnings.push(`${text.cut} texts are longer than ${text.length} tokens and were cut.`);
+  }
   const everyRow = await lab.run(predictOwnStage, { classes }, { model, student, rows }, { signal });
   return {
     records,
     warnings,
     ...strong,
     ...ofFirst,
+    ...(givenModel && { modelName: givenModel.name }),
     ...(supervisors && { supervision }),
     student: {
       backbone: strong.backbone,
@@ -268,6 +296,35 @@ export async function fitOwnData(
       predictions: await readLabels(everyRow),
     },
   };
+}
+
+/** Weights, their gradients and Adam's two moments are held at once; a file of more than 2 GiB is neither ONNX nor read in one piece. */
+const maxModelWeights = 5e8;
+
+function refuseModel(
+  { name, value }: StudentModel,
+  { inputs, file }: ClassificationData,
+  { pretraining }: OwnDataConfig,
+): void {
+  const refuse = (message: string, hint: string) => new UserError(message, { place: { file }, hint });
+  if (inputs.kind !== "text") {
+    throw refuse(
+      "a language model is given as the student, but the inputs are numbers",
+      "Name columns of text.",
+    );
+  }
+  if (Object.values(pretraining).some((option) => option !== undefined)) {
+    throw refuse(
+      "a language model is given as the student, and with it how to pretrain one",
+      "Leave out one of the two: a model that is given is not pretrained again.",
+    );
+  }
+  const weights = [...namedTensors(value.params).values()].reduce((sum, { data }) => sum + data.length, 0);
+  if (weights <= maxModelWeights) return;
+  throw refuse(
+    `${name} has ${Math.round(weights / 1e6)} million weights, and at most ${maxModelWeights / 1e6} million are finetuned`,
+    "Compute its features elsewhere and give them as a .npy file in place of the texts.",
+  );
 }
 
 /**

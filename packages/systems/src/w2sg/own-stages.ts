@@ -22,6 +22,8 @@ import {
   fromStage,
   fromValue,
   type Given,
+  type LanguageModel,
+  languageModelBackbone,
   learn,
   type Lesson as MethodLesson,
   methodNamed,
@@ -34,9 +36,11 @@ import {
   type StageOutput,
   selectRows,
   type TextModel,
+  type TextModelParts,
   textModel,
   textPretrainingDefaults,
   tokenizerFromJSON,
+  tokenizeTexts,
   trainLogisticRegression,
   trainNgramClassifier,
   treeOfTensors,
@@ -116,6 +120,45 @@ export const pretrainOwnStage = defineStage({
 /** More points in a curve cannot be told apart. */
 const pointsOfCurve = 200;
 
+/** A student that was trained elsewhere, before it sees a label, and how it takes the texts of all rows. */
+export const readModelStage = defineStage({
+  name: "fit/model",
+  version: 1,
+  code: import.meta.url,
+  config: z.strictObject({}),
+  inputs: { texts: fromValue<string[]>(), model: fromValue<LanguageModel>() },
+  async run({ inputs, folder }) {
+    const { config, tokenizer } = inputs.model.value;
+    const lengths = tokenizeTexts(tokenizer, inputs.texts.value).map((ids) => ids.length);
+    const longest = lengths.reduce((most, length) => Math.max(most, length), 0);
+    const length = Math.min(config.contextLength, mostTokens, Math.ceil(longest / 8) * 8);
+    const parts: SavedText = {
+      config,
+      length,
+      cut: lengths.filter((own) => own > length).length,
+      pooling: "last",
+      recipe: recipeOfModel(config.width),
+    };
+    await writeFile(join(folder, tokenizerFile), JSON.stringify(tokenizer));
+    await writeFile(join(folder, partsFile), JSON.stringify(parts));
+    await writeParams(join(folder, modelFile), languageModelBackbone(inputs.model.value).body as object);
+  },
+});
+
+type SavedText = Pick<TextModelParts, "config" | "cut" | "length" | "pooling"> & {
+  /** Where it is not that of all texts. */
+  recipe?: Recipe;
+};
+
+/** All texts are padded to the longest: one long one would make each of them dear. */
+const mostTokens = 512;
+
+/** The best rate of Adam's falls as a model grows wider (Yang et al. 2021, arXiv:2203.03466): that of our own, which is 128 wide, scaled. */
+const recipeOfModel = (width: number): Recipe => ({
+  ...ownDataRecipes.text,
+  learningRate: ownDataRecipes.text.learningRate * Math.min(1, textPretrainingDefaults.width / width),
+});
+
 /** A small model that learns from the truth of some rows: its labels of all. */
 export const superviseOwnStage = defineStage({
   name: "fit/weak supervisor",
@@ -185,8 +228,7 @@ export const trainOwnStage = defineStage({
     const { config, inputs, folder, signal, progress, metrics, shared } = context;
     const { classes, index } = config;
     const { labels, supervisors, transfer, validation, test } = inputs.lesson.value;
-    const recipe = ownDataRecipes[inputs.rows.value.kind];
-    const { backbone, inputs: rows } = await strongOf(context, inputs.model, inputs.rows);
+    const { backbone, inputs: rows, recipe } = await strongOf(context, inputs.model, inputs.rows);
     const inputsOfStudent = selectRows(rows, transfer);
     const method = methodNamed(config.method);
     const { epochs, learningRate, schedule } = recipe;
@@ -282,6 +324,7 @@ export const predictOwnStage = defineStage({
 export interface Strong {
   backbone: Backbone;
   inputs: Columns;
+  recipe: Recipe;
   text?: TextModel;
   scaling?: Scaling;
 }
@@ -289,13 +332,14 @@ export interface Strong {
 export async function readStrong(model: StageOutput, rows: ClassificationInputs): Promise<Strong> {
   const params = treeOfTensors((await model.tensors(modelFile)).tensors);
   if (rows.kind === "text") {
-    const { config, cut } = await model.json<Pick<TextModel, "config" | "cut">>(partsFile);
+    const { recipe = ownDataRecipes.text, ...parts } = await model.json<SavedText>(partsFile);
     const tokenizer = tokenizerFromJSON(await model.json(tokenizerFile));
-    const text = textModel({ tokenizer, config, cut, params: params as never });
-    return { text, backbone: text.backbone, inputs: text.encode(rows.texts) };
+    const text = textModel({ ...parts, tokenizer, params: params as never });
+    return { text, recipe, backbone: text.backbone, inputs: text.encode(rows.texts) };
   }
   const { x, scaling } = scaledRows(rows);
-  return { scaling, backbone: featureModel((params as { hidden: never }).hidden), inputs: { x } };
+  const recipe = ownDataRecipes.features;
+  return { scaling, recipe, backbone: featureModel((params as { hidden: never }).hidden), inputs: { x } };
 }
 
 export const readLabels = async (output: StageOutput): Promise<SoftLabels> => {

@@ -133,15 +133,12 @@ export async function summariseOwnData(
       `Rows: ${parts.test.length} for testing, ${parts.supervision.length} with truth for the weak supervisor, ` +
         `${parts.transfer.length} for the student and ${parts.validation.length} held out, with their weak labels, to choose ` +
         "the pass to keep. Each repetition draws them anew.",
-      "The student was pretrained once, on the inputs of all rows, without any label; repetitions share that. " +
+      (result.modelName === undefined
+        ? "The student was pretrained once, on the inputs of all rows, without any label; repetitions share that. "
+        : `The student began as the language model ${result.modelName}, and all of its weights were finetuned. What it was trained on before is not known here: it may have seen these texts. `) +
         "Intervals are over repetitions: they do not cover the chance in the pretraining or in the choice of the file.",
       "The ceiling is the same student trained on the truth of the same rows, the pass chosen by truth.",
       `predictions.csv and the saved student come from the method "${firstMethod}" in the first repetition.`,
-      ...(result.text && result.text.cut > 0
-        ? [
-            `${result.text.cut} texts are longer than ${result.text.config.contextLength} tokens and were cut.`,
-          ]
-        : []),
       ...(result.supervision
         ? [
             "Methods for one supervisor learned from the equal mean of all, and the weak supervisor of the tables above is that mean.",
@@ -198,9 +195,9 @@ function truthTable(
   };
 }
 
-function studentText({ student, text }: OwnDataResult): string {
+function studentText({ student, text, modelName }: OwnDataResult): string {
   const size = text ? `, ${Math.round(text.parameters / 1000)} thousand weights` : "";
-  return `${student.backbone.name}${size}`;
+  return `${modelName === undefined ? "" : `${modelName}, `}${student.backbone.name}${size}`;
 }
 
 function lead(

@@ -28,10 +28,11 @@ export async function readSavedStudent(folder: string): Promise<SavedStudent> {
   const path = join(folder, "student.safetensors");
   const params = treeOfTensors(decodeSafetensors(await readFile(path), path).tensors) as ClassifierParams;
   const json = async (name: string) => JSON.parse(await readFile(join(folder, name), "utf8"));
-  const { classes, transformer, scaling } = await json("config.json");
+  const { classes, transformer, length, pooling, scaling } = await json("config.json");
   if (transformer) {
     const tokenizer = tokenizerFromJSON(await json("tokenizer.json"));
-    const text = textModel({ tokenizer, config: transformer, params: params.body as never, cut: 0 });
+    const parts = { config: transformer, length, pooling, params: params.body as never };
+    const text = textModel({ ...parts, tokenizer, cut: 0 });
     return { backbone: text.backbone, params, classes, text };
   }
   const { hidden } = params.body as { hidden: never };
