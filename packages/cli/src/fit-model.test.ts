@@ -28,7 +28,7 @@ beforeAll(async () => {
   writeFileSync(join(folder, "films.csv"), `text,weak,truth\n${rows.join("\n")}\n`);
   const tokenizer = trainBpe(texts, { vocabularySize: 280, specialTokens: ["<|end|>"] });
   const { vocabularySize } = tokenizer;
-  const sizes = { vocabularySize, contextLength: 12, width: 16, layers: 1, heads: 2 };
+  const sizes = { vocabularySize, contextLength: 8, width: 16, layers: 1, heads: 2 };
   const config = transformerConfig("llama", sizes);
   const params = initTransformer(config, createRandom(1));
   await saveLanguageModel(join(folder, "model"), { config, params, tokenizer, endTokens: [0] });
@@ -49,7 +49,7 @@ const inputsOf = (run: string) =>
 describe("outgrow fit --model", () => {
   beforeAll(async () => {
     const stdout = await succeed(...films, "--model", "model", "--method", "naive", "--out", "out");
-    expect(stdout).toMatch(/^Note: \d+ texts are longer than 12 tokens and were cut\.$/m);
+    expect(stdout).toMatch(/^Note: \d+ texts are longer than 8 tokens and were cut\.$/m);
   }, 120_000);
 
   test("the run holds the hashes of the model's files, and where they are from any folder", () => {
@@ -74,10 +74,10 @@ describe("outgrow fit --model", () => {
     const session = await ort.InferenceSession.create(join(folder, "student.onnx"));
     for (const row of [0, 1, 79]) {
       const of = <T extends Float32Array | Int32Array>({ data }: { data: unknown }) =>
-        (data as T).slice(row * 12, (row + 1) * 12) as T;
+        (data as T).slice(row * 8, (row + 1) * 8) as T;
       const { probabilities } = await session.run({
-        tokens: new ort.Tensor("int32", of<Int32Array>(inputs.tokens), [1, 12]),
-        mask: new ort.Tensor("float32", of<Float32Array>(inputs.mask), [1, 12]),
+        tokens: new ort.Tensor("int32", of<Int32Array>(inputs.tokens), [1, 8]),
+        mask: new ort.Tensor("float32", of<Float32Array>(inputs.mask), [1, 8]),
       });
       expect((probabilities.data as Float32Array)[0]).toBeCloseTo(said[row][0], 5);
     }

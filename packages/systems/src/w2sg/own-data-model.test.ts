@@ -24,23 +24,24 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { fitOwnData, type OwnDataResult, type StudentModel } from "./own-data.js";
 import { ownDataRecipes, ownRandom, selectLabels } from "./own-stages.js";
 
-const n = 80;
-const truth = Int32Array.from({ length: n }, (_, row) => row % 2);
-const texts = Array.from(truth, (label, row) => `film ${row} is ${label ? "superb and grand" : "dull"}.`);
-const weak = oneHot(
-  truth.map((label, row) => (row % 10 < 3 ? 1 - label : label)),
-  2,
-);
-const data: ClassificationData = {
-  file: "films.csv",
-  ids: texts.map((_, row) => `${row}`),
-  lines: texts.map((_, row) => row + 2),
-  inputs: { kind: "text", texts },
-  classes: ["bad", "good"],
-  truth,
-  weak,
-  weakWasHard: true,
+const n = 400;
+const rowsOf = (count: number) => {
+  const truth = Int32Array.from({ length: count }, (_, row) => row % 2);
+  const texts = Array.from(truth, (label, row) => `film ${row} is ${label ? "superb and grand" : "dull"}.`);
+  const weak = truth.map((label, row) => (row % 10 < 3 ? 1 - label : label));
+  const data: ClassificationData = {
+    file: "films.csv",
+    ids: texts.map((_, row) => `${row}`),
+    lines: texts.map((_, row) => row + 2),
+    inputs: { kind: "text", texts },
+    classes: ["bad", "good"],
+    truth,
+    weak: oneHot(weak, 2),
+    weakWasHard: true,
+  };
+  return { data, texts, weak: oneHot(weak, 2) };
 };
+const { data, texts, weak } = rowsOf(n);
 
 const tokenizer = trainBpe(texts, { vocabularySize: 280, specialTokens: ["<|end|>"] });
 const languageModel = (contextLength: number, seed = 1, width = 16): LanguageModel => {
@@ -97,8 +98,8 @@ describe("a language model as the student", () => {
     });
     await finetuner.dispose();
     expect(namedTensors(result.student.params)).toEqual(namedTensors(params));
-    const [embedding] = namedTensors(model.params).values();
-    expect([...namedTensors(result.student.params).values()]).not.toContainEqual(embedding);
+    const { tokens } = result.student.params.body as typeof model.params;
+    expect(tokens).not.toEqual(model.params.tokens);
   });
 
   test("it is judged as every student, and has its ceiling", () => {
@@ -132,13 +133,11 @@ test("texts beyond the context are cut, and the fit says how many", async () => 
 });
 
 test("of texts of any length at most 512 tokens are read, whatever the context", async () => {
-  const long = {
-    ...data,
-    inputs: { kind: "text" as const, texts: [...texts.slice(1), "dull ".repeat(600)] },
-  };
-  const { inputs, warnings } = await fit(named(languageModel(2048), "long"), long);
-  expect(inputs.tokens.shape).toEqual([n, 512]);
-  expect(warnings).toEqual(["1 texts are longer than 512 tokens and were cut."]);
+  const few = rowsOf(32);
+  const inputs = { kind: "text" as const, texts: [...few.texts.slice(1), "dull ".repeat(600)] };
+  const result = await fit(named(languageModel(2048), "long"), { ...few.data, inputs });
+  expect(result.inputs.tokens.shape).toEqual([32, 512]);
+  expect(result.warnings).toContain("1 texts are longer than 512 tokens and were cut.");
 });
 
 const numbers: ClassificationData = {
@@ -146,8 +145,8 @@ const numbers: ClassificationData = {
   inputs: { kind: "features", features: new Float32Array(n), shape: [n, 1], names: ["a"] },
 };
 const small = languageModel(8);
-const [block] = small.params.blocks;
-const huge = { ...small, params: { ...small.params, blocks: Array.from({ length: 3e5 }, () => block) } };
+const [block] = languageModel(8, 1, 512).params.blocks;
+const huge = { ...small, params: { ...small.params, blocks: Array.from({ length: 200 }, () => block) } };
 
 test.each([
   ["rows of numbers", numbers, {}, small, "the inputs are numbers"],
