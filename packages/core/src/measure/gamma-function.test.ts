@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { dirichletFromUniform, digamma, logGamma, trigamma } from "./gamma-function.js";
+import { digamma, dirichletFromUniform, logGamma, trigamma } from "./gamma-function.js";
 
 const EULER = 0.5772156649015329;
 const somewhere = [1e-3, 0.3, 1, 1.5, 2.7, 6, 9.99, 10, 31.4, 1234.5];

@@ -10,6 +10,7 @@ import {
   type SoftLabels,
   UserError,
 } from "outgrow";
+import { addRow, CosineAdam, scoreRow } from "./linear-probe.js";
 
 export interface RavenOptions {
   random: Random;
@@ -72,8 +73,6 @@ export function trainRaven(
   if (easy === 0) easyEpochs = 0;
 
   const parameters = new Float64Array((width + 1) * classes);
-  const mean = new Float64Array(parameters.length);
-  const square = new Float64Array(parameters.length);
   const gradient = new Float64Array(parameters.length);
   const scores = new Float64Array(classes);
   const slopes = new Float64Array(classes);
@@ -83,6 +82,7 @@ export function trainRaven(
   let collapsedAt: number | undefined;
   const batch = Math.min(batchSize, count);
   const perEpoch = Math.floor(count / batch);
+  const adam = new CosineAdam(parameters, learningRate, epochs * perEpoch);
   let step = 0;
   for (let epoch = 0; epoch < epochs; epoch++) {
     signal?.throwIfAborted();
@@ -93,11 +93,12 @@ export function trainRaven(
       for (let at = b * batch; at < (b + 1) * batch; at++) {
         const row = order[at];
         if (epoch < easyEpochs && isEasy[row] === 0) continue;
-        const logNormaliser = scoreRow(parameters, features, width, classes, row, scores);
+        scoreRow(parameters, { features, width, row }, scores);
+        const normaliser = logNormaliser(scores);
         const own = ofExample?.[row] ?? weights;
         if (ofExample) surprise.fill(0);
         for (let k = 0; k < classes; k++) {
-          const logP = scores[k] - logNormaliser;
+          const logP = scores[k] - normaliser;
           let target = 0;
           for (let m = 0; m < weak.length; m++) {
             const y = weak[m].values[row * classes + k];
@@ -105,24 +106,14 @@ export function trainRaven(
             surprise[m] -= (y * logP) / (ofExample ? 1 : batch);
           }
           slopes[k] = (Math.exp(logP) - target) / batch;
-          gradient[width * classes + k] += slopes[k];
         }
-        for (let j = 0; j < width; j++) {
-          const x = features[row * width + j];
-          if (x !== 0) for (let k = 0; k < classes; k++) gradient[j * classes + k] += slopes[k] * x;
-        }
+        addRow(gradient, { features, width, row }, slopes);
         if (ofExample && epoch >= easyEpochs && weightRate > 0) {
           ofExample[row] = movedWeights(own, weightGradient(surprise, own), weightRate);
         }
       }
       step++;
-      const rate = (learningRate / 2) * (1 + Math.cos((Math.PI * (step - 1)) / (epochs * perEpoch)));
-      const [m1, m2] = [1 - 0.9 ** step, 1 - 0.999 ** step];
-      for (let i = 0; i < parameters.length; i++) {
-        mean[i] = 0.9 * mean[i] + 0.1 * gradient[i];
-        square[i] = 0.999 * square[i] + 0.001 * gradient[i] * gradient[i];
-        parameters[i] -= (rate * mean[i]) / m1 / (Math.sqrt(square[i] / m2) + 1e-8);
-      }
+      adam.step(gradient);
       if (!ofExample && epoch >= easyEpochs && weightRate > 0) {
         weights = movedWeights(weights, weightGradient(surprise, weights), weightRate);
         if (weak.length > 1 && Math.max(...weights) > 0.99) collapsedAt ??= step;
@@ -141,7 +132,7 @@ export function trainRaven(
     predict(given) {
       const scores = new Float64Array(classes);
       return Int32Array.from({ length: given.length / width }, (_, row) => {
-        scoreRow(parameters, given, width, classes, row, scores);
+        scoreRow(parameters, { features: given, width, row }, scores);
         return argmaxRows(scores, classes)[0];
       });
     },
@@ -164,28 +155,15 @@ export function movedWeights(weights: readonly number[], slope: readonly number[
   return moved.map((w) => w / sum);
 }
 
-function scoreRow(
-  parameters: Float64Array,
-  features: Float32Array,
-  width: number,
-  classes: number,
-  row: number,
-  scores: Float64Array,
-): number {
-  for (let k = 0; k < classes; k++) scores[k] = parameters[width * classes + k];
-  for (let j = 0; j < width; j++) {
-    const x = features[row * width + j];
-    if (x !== 0) for (let k = 0; k < classes; k++) scores[k] += x * parameters[j * classes + k];
-  }
+function logNormaliser(scores: Float64Array): number {
   let top = scores[0];
-  for (let k = 1; k < classes; k++) if (scores[k] > top) top = scores[k];
+  for (let k = 1; k < scores.length; k++) if (scores[k] > top) top = scores[k];
   let sum = 0;
-  for (let k = 0; k < classes; k++) sum += Math.exp(scores[k] - top);
+  for (let k = 0; k < scores.length; k++) sum += Math.exp(scores[k] - top);
   return top + Math.log(sum);
 }
 
 function startWeights(given: RavenOptions["weights"], weak: readonly SoftLabels[]): number[] {
-  if (given === undefined) return weak.map(() => 1 / weak.length);
   if (given === "entropy") {
     const inverse = weak.map(({ values, shape: [rows] }) => {
       const entropy = values.reduce((sum, p) => (p > 0 ? sum - p * Math.log(p) : sum), 0);
@@ -194,8 +172,13 @@ function startWeights(given: RavenOptions["weights"], weak: readonly SoftLabels[
     const sum = inverse.reduce((a, b) => a + b, 0);
     return inverse.map((value) => value / sum);
   }
-  if (given.length !== weak.length)
-    throw new UserError(`${given.length} weights for ${weak.length} weak models`);
+  return checkedWeights(given, weak.length);
+}
+
+/** Equal where none are given. */
+export function checkedWeights(given: readonly number[] | undefined, models: number): number[] {
+  if (given === undefined) return new Array<number>(models).fill(1 / models);
+  if (given.length !== models) throw new UserError(`${given.length} weights for ${models} weak models`);
   const sum = given.reduce((a, b) => a + b, 0);
   if (given.some((w) => !(w >= 0)) || Math.abs(sum - 1) > 1e-4) {
     throw new UserError(`the weights [${given.join(", ")}] have a sum of ${sum}`, {
