@@ -74,7 +74,7 @@ export {
   opportunityGap,
   parityGap,
 } from "./measure/fairness.js";
-export { digamma, dirichletFromUniform, logGamma, trigamma } from "./measure/gamma-function.js";
+export * from "./measure/gamma-function.js";
 export * from "./measure/generated-text.js";
 export * from "./measure/hidden-group-fairness.js";
 export * from "./measure/measured.js";

@@ -1,3 +1,4 @@
+export { type EvidentialOptions, type EvidentialStudent, trainEvidential } from "./evidential.js";
 export {
   movedWeights,
   type RavenOptions,

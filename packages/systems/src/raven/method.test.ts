@@ -1,7 +1,7 @@
 import { createRandom, easyExamples, type SoftLabels } from "outgrow";
 import { describe, expect, test } from "vitest";
 import { movedWeights, trainRaven, weightGradient } from "./method.js";
-import { spearman } from "./stage.js";
+import { spearman } from "./rows.js";
 
 const random = createRandom("raven/test");
 const [count, width, classes] = [400, 5, 3];

@@ -10,87 +10,25 @@ import {
   type SoftLabels,
   type StageContext,
 } from "outgrow";
-import { z } from "zod";
-import { count } from "../w2sg/fields.js";
+import type { z } from "zod";
+import { trainEvidential } from "./evidential.js";
+import { ravenSchema } from "./fields.js";
 import { trainRaven } from "./method.js";
+import { type Condition, conditions, type Lesson, type Row, sizes, spearman } from "./rows.js";
 import { type Probe, ProbeTraining, type TrainedProbe } from "./students.js";
 import { WeakModels } from "./weak-models.js";
 import { CLASSES, type ShiftedExamples, ShiftWorld, STRONG } from "./world.js";
 
-/** How the environments of the weak models differ from the target's. */
-export const conditions = {
-  "random, 5": { models: 5, agreement: [-0.6, 0.95] },
-  "random, 3": { models: 3, agreement: [-0.6, 0.95] },
-  "equal quality": { models: 3, agreement: [0.15, 0.4] },
-  "colluding majority": { models: 3, agreement: [0.9, 0.9] },
-  "in distribution": { models: 3, agreement: [1, 1] },
-} as const;
-
-/** As `random`, with the first of these many of the same six weak models. */
-export const sizes = [1, 2, 3, 4, 5, 6] as const;
-export type SizeCondition = `first ${(typeof sizes)[number]} of 6`;
-export type Condition = keyof typeof conditions | SizeCondition;
 const [LEAST_AGREEMENT, MOST_AGREEMENT] = conditions["random, 5"].agreement;
 
-export const lessons = [
-  "naive",
-  "equal weights",
-  "raven",
-  "raven, slow",
-  "raven, fast",
-  "no easy start",
-  "no easy start, fast",
-  "easy start alone",
-  "one model",
-  "copies of one",
-  "truth",
-  "confidence",
-  "v-sup",
-  "ladder",
-  "static weights",
-  "easy start of 0.2",
-  "easy start of 0.5",
-  "weights for each example",
-] as const;
-export type Lesson = (typeof lessons)[number];
-
-export const ravenSchema = z.strictObject({
-  seed: z.int().min(0).default(0),
-  /** Examples of each weak model's environment. */
-  source: count.default(1500),
-  /** Examples of the target: 70 % to learn from, 20 % to test on. */
-  target: count.default(4000),
-  epochs: count.default(30),
-  batchSize: count.default(64),
-  learningRate: z.number().positive().default(3e-3),
-  easyShare: z.number().min(0).max(1).default(0.3),
-  /** Of the weights: slow, default and fast. */
-  weightRates: z.array(z.number().min(0)).length(3).default([3e-4, 2e-3, 2e-2]),
-});
-
-export interface Row extends Record<string, string | number | boolean | null> {
-  condition: Condition;
-  lesson: Lesson;
-  accuracy: number;
-  /** Over the weak models: mean and best. */
-  weakAccuracy: number;
-  bestWeakAccuracy: number;
-  /** Rank correlation of the final weights with the weak models' accuracies. */
-  rankCorrelation: number | null;
-  /** Whether the greatest weight is the best weak model's. */
-  findsBest: number | null;
-  /** Greatest of the final weights. */
-  greatestWeight: number | null;
-  collapsedAt: number | null;
-  /** Share of examples on which all weak models agree. */
-  easyShare: number;
-}
+const studentsSchema = ravenSchema.omit({ parts: true, preferences: true });
+type Config = z.output<typeof studentsSchema>;
 
 export const ravenStage = defineStage({
   name: "raven/students",
-  version: 2,
+  version: 3,
   code: import.meta.url,
-  config: ravenSchema,
+  config: studentsSchema,
   inputs: {},
   async run({ config, folder, signal, progress, shared }) {
     const random = createRandom(config.seed).stream("raven");
@@ -149,7 +87,7 @@ interface Taught {
 function lessonPlan(
   groups: ReadonlyMap<Condition, readonly SoftLabels[]>,
   truth: SoftLabels,
-  { easyShare, weightRates: [slow, usual, fast] }: z.output<typeof ravenSchema>,
+  { easyShare, weightRates: [slow, usual, fast] }: Config,
 ): { sets: SoftLabels[]; taught: Taught[] } {
   const sets: SoftLabels[] = [truth];
   const add = (labels: SoftLabels) => sets.push(labels) - 1;
@@ -193,7 +131,7 @@ interface Training {
 async function students(
   groups: ReadonlyMap<Condition, readonly SoftLabels[]>,
   target: ShiftedExamples,
-  config: z.output<typeof ravenSchema>,
+  config: Config,
   { random, shared, signal, progress }: Training,
 ): Promise<Row[]> {
   const training = Math.floor(0.7 * config.target);
@@ -292,21 +230,19 @@ async function students(
       rows.push(row("one model", naive[0].student, each[0]));
     }
     if (condition in conditions) {
-      const student = trainRaven(
-        { features, width: STRONG, weak: ofTraining.get(condition) as SoftLabels[] },
-        {
-          random: random.stream("order"),
-          signal,
-          epochs: config.epochs,
-          batchSize: config.batchSize,
-          learningRate: config.learningRate,
-          easyShare: config.easyShare,
-          weightRate: config.batchSize * config.weightRates[1],
-          perExample: true,
-        },
-      );
+      const given = { features, width: STRONG, weak: ofTraining.get(condition) as SoftLabels[] };
+      const { epochs, batchSize, learningRate, easyShare } = config;
+      const options = { random: random.stream("order"), signal, epochs, batchSize, learningRate };
+      const student = trainRaven(given, {
+        ...options,
+        easyShare,
+        weightRate: batchSize * config.weightRates[1],
+        perExample: true,
+      });
       const { weights } = student;
       rows.push(row("weights for each example", { weights }, accuracyOf(student.predict(testFeatures))));
+      const evidential = trainEvidential(given, options);
+      rows.push(row("evidential", { weights: [] }, accuracyOf(evidential.predict(testFeatures))));
     }
     for (const one of own) if (one.lesson !== "naive") rows.push(row(one.lesson, one.student, right(one)));
   }
@@ -321,23 +257,4 @@ export function staticWeights({ values }: SoftLabels, weak: readonly SoftLabels[
   });
   const sum = likely.reduce((a, b) => a + b, 0);
   return likely.map((value) => value / sum);
-}
-
-/** Spearman's rank correlation without ties; null where all values of one are equal. */
-export function spearman(a: readonly number[], b: readonly number[]): number | null {
-  const ranks = (values: readonly number[]) =>
-    values.map((value) => {
-      const below = values.filter((other) => other < value).length;
-      const same = values.filter((other) => other === value).length;
-      return below + (same - 1) / 2;
-    });
-  const [x, y] = [ranks(a), ranks(b)];
-  const middle = (a.length - 1) / 2;
-  let [xy, xx, yy] = [0, 0, 0];
-  x.forEach((rank, i) => {
-    xy += (rank - middle) * (y[i] - middle);
-    xx += (rank - middle) ** 2;
-    yy += (y[i] - middle) ** 2;
-  });
-  return xx === 0 || yy === 0 ? null : xy / Math.sqrt(xx * yy);
 }

@@ -49,8 +49,13 @@ export class ShiftWorld {
     };
   }
 
-  draw(count: number, { style, code }: Environment, random: Random): ShiftedExamples {
-    const labels = Int32Array.from({ length: count }, () => random.integer(CLASSES));
+  /** @param labels default drawn alike often */
+  draw(
+    count: number,
+    { style, code }: Environment,
+    random: Random,
+    labels = Int32Array.from({ length: count }, () => random.integer(CLASSES)),
+  ): ShiftedExamples {
     const core = random.stream("core").normals(count * CORE, 1.1);
     const noise = random.stream("noise").normals(count * CODE);
     const weak = new Float32Array(count * WEAK);
