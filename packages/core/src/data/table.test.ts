@@ -206,6 +206,21 @@ describe("bad files", () => {
 });
 
 describe("columns", () => {
+  test("of JSONL reach into objects by dots, and keys may have dots of their own", async () => {
+    const text = '{"weak": {"gpt-3.5": [1, 0], "rule": "a"}, "weak.rule": 3}\n{"weak": {"gpt-3.5": [0, 1]}}';
+    const table = await read("a.jsonl", text);
+    expect(column(table, "weak.gpt-3.5")).toEqual([
+      [1, 0],
+      [0, 1],
+    ]);
+    expect(column(table, "weak.rule")).toEqual([3, undefined]);
+    for (const name of ["weak.gpt-3", "weak.rule.length", "weak.constructor", "weak."]) {
+      expect(() => column(table, name)).toThrowError(`there is no column "${name}"`);
+    }
+    const csv = await read("a.csv", 'weak\n"{""gpt"": 1}"\n');
+    expect(() => column(csv, "weak.gpt")).toThrowError('there is no column "weak.gpt"');
+  });
+
   test("by name and by number, and a name goes before a number", async () => {
     const table = await read("a.csv", "x,1\na,b\n");
     expect(columnName(table, 2)).toBe("1");

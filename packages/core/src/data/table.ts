@@ -48,13 +48,15 @@ function formatOf(file: string, bytes: Buffer): "csv" | "jsonl" {
 }
 
 /**
- * The name of a column that is given by name or by number, counted from 1. A name goes before a number.
+ * The name of a column that is given by name or by number, counted from 1. A name goes before a number. In JSONL dots reach into
+ * objects: `weak.gpt2` is `gpt2` of what `weak` holds.
  * @throws UserError with the nearest name and the list of columns
  */
 export function columnName(table: Table, nameOrNumber: string | number): string {
-  const { file, columns } = table;
+  const { file, columns, format } = table;
   const name = String(nameOrNumber);
   if (columns.includes(name)) return name;
+  if (format === "jsonl" && table.rows.some(({ values }) => valueAt(values, name) !== undefined)) return name;
   if (/^[1-9]\d*$/.test(name) && Number(name) <= columns.length) return columns[Number(name) - 1];
   const separator = columns.length === 1 ? /[\t;|]/.exec(columns[0]) : null;
   throw new UserError(`there is no column ${JSON.stringify(name)}`, {
@@ -72,7 +74,20 @@ export function columnName(table: Table, nameOrNumber: string | number): string 
  */
 export function column(table: Table, nameOrNumber: string | number): unknown[] {
   const name = columnName(table, nameOrNumber);
-  return table.rows.map(({ values }) => (Object.hasOwn(values, name) ? values[name] : undefined));
+  return table.rows.map(({ values }) => valueAt(values, name));
+}
+
+/** Keys may have dots of their own, as names of models do. */
+function valueAt(values: unknown, name: string): unknown {
+  if (typeof values !== "object" || values === null) return undefined;
+  if (Object.hasOwn(values, name)) return (values as Record<string, unknown>)[name];
+  for (let dot = name.indexOf("."); dot >= 0; dot = name.indexOf(".", dot + 1)) {
+    const outer = name.slice(0, dot);
+    if (!Object.hasOwn(values, outer)) continue;
+    const inner = valueAt((values as Record<string, unknown>)[outer], name.slice(dot + 1));
+    if (inner !== undefined) return inner;
+  }
+  return undefined;
 }
 
 /**
