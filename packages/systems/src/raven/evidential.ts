@@ -32,7 +32,7 @@ export interface EvidentialStudent {
 
 /**
  * Trains a linear probe on features `[n, width]` with the classes that several weak models name, and with the class that it names
- * itself. It starts at random as layers usually do: at zero, evidence would have no slope.
+ * itself. A class without evidence anywhere does not come back, so that it starts at zero, where relu has here the slope 1.
  *
  * @throws UserError for weak labels that are no distributions or do not fit together
  */
@@ -43,12 +43,7 @@ export function trainEvidential(
   const count = features.length / width;
   const classes = checkSupervisors(weak, count);
   const named = weak.map(({ values }) => argmaxRows(values, classes));
-  const bound = 1 / Math.sqrt(width);
-  const start = random.stream("evidential");
-  const parameters = Float64Array.from(
-    { length: (width + 1) * classes },
-    () => bound * (2 * start.uniform() - 1),
-  );
+  const parameters = new Float64Array((width + 1) * classes);
   const gradient = new Float64Array(parameters.length);
   const [scores, slopes, votes] = [0, 1, 2].map(() => new Float64Array(classes));
   const batch = Math.min(batchSize, count);
@@ -103,7 +98,7 @@ export function evidentialLoss(
   }, 0);
 }
 
-/** The slopes of `evidentialLoss` along the logits. */
+/** The slopes of `evidentialLoss` along the logits; at 0 that of more evidence. */
 export function evidentialSlopes(
   scores: Float64Array,
   votes: Float64Array,
@@ -126,7 +121,7 @@ export function evidentialSlopes(
   }
   for (let k = 0; k < scores.length; k++) {
     const own = scores[k];
-    if (own <= 0) {
+    if (own < 0) {
       slopes[k] = 0;
       continue;
     }

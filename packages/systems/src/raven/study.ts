@@ -221,9 +221,9 @@ export const raven: Study<typeof ravenSchema, Row & ResultRow> = {
   },
   notes: [
     "Six classes; weak models see a lossy view and a code that gives the class away in their own environment; its agreement with the target's is drawn anew for each, so that the best weak model is not known. The student is a linear probe on a good representation.",
-    "The card's settings, taken as they are: no setting was chosen on any seed.",
+    "The card's settings, taken as they are: no setting was chosen on any seed but the learning rate of pairs (on 100 and 101).",
     "Ladder: a student of the first half of the features learns from the equal mean, and one of all features from it. Static weights: in proportion to exp(−CE) of the labels, by the student of equal weights at its end. Weights for each example: at a rate of 2e-3 times the batch of 64, by the example's own slope, so that they go as far in an epoch as one vector for all does.",
-    "Evidential labels: the student starts as layers usually do, for evidence of a relu has no slope at zero.",
+    "Evidential labels: at zero, where the student starts, relu has the slope 1; one of 0 would keep it there.",
     'Pairs, of which the source gives no figure and there is no claim: --set \'parts=["students","preferences"]\'. Weak rewards are trained on pairs of their own environments, ordered by the class; the student is a linear reward. “Helpful, then harmless”: they learned an order in which the most harmful class is nearly the most helpful one. “Strengths of margins” is raven\'s loss with weights that stay.',
     "Not here: CSL (the card gives no algorithm), and pairs whose two log-ratios are weighted each by its reply.",
   ],
