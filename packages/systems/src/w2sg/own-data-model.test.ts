@@ -151,7 +151,7 @@ const huge = { ...small, params: { ...small.params, blocks: Array.from({ length:
 test.each([
   ["rows of numbers", numbers, {}, small, "the inputs are numbers"],
   ["a pretraining besides", data, { pretraining: { epochs: 2 } }, small, "how to pretrain one"],
-  ["what would not fit", data, {}, huge, /models\/tiny has \d+ million weights, and at most 500 million/],
+  ["what would not fit", data, {}, huge, /models\/tiny has \d+ million weights, and at most 100 million/],
 ])("%s: refused", async (_, of, config, model, message) => {
   await expect(fit(named(model, "refused"), of, config)).rejects.toThrow(message);
 });

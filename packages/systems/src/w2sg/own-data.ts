@@ -299,7 +299,7 @@ export async function fitOwnData(
 }
 
 /** Weights, their gradients and Adam's two moments are held at once; a file of more than 2 GiB is neither ONNX nor read in one piece. */
-const maxModelWeights = 5e8;
+const maxModelWeights = 1e8;
 
 function refuseModel(
   { name, value }: StudentModel,
