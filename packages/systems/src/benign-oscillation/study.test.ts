@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Lab, planReproduction, report, type Study, StudyResults } from "outgrow";
+import { Lab, planReproduction, report, StudyResults } from "outgrow";
 import { afterAll, expect, test } from "vitest";
 import type { Row } from "./rows.js";
 import { benignOscillation } from "./study.js";
@@ -11,7 +11,7 @@ afterAll(() => rmSync(home, { recursive: true }));
 
 async function rowsOf(set: Record<string, unknown>) {
   const lab = new Lab({ home });
-  const { runs } = planReproduction(benignOscillation as unknown as Study, { seeds: 1, firstSeed: 100, set });
+  const { runs } = planReproduction(benignOscillation, { seeds: 1, firstSeed: 100, set });
   const rows = await benignOscillation.run(runs[0].config as Parameters<typeof benignOscillation.run>[0], {
     lab,
     progress: report.silentProgress,

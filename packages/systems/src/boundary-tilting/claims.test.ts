@@ -1,4 +1,4 @@
-import { judgeClaims, StudyResults } from "outgrow";
+import { createRandom, judgeClaims, StudyResults } from "outgrow";
 import { expect, test } from "vitest";
 import { claims, controls, rankCorrelation } from "./claims.js";
 import { drawGlyphs, flipLabels } from "./glyphs.js";
@@ -24,10 +24,7 @@ test("the same shapes are drawn at every size", () => {
 
 test("labels are turned in both classes alike, and only as many", () => {
   const { truth } = drawGlyphs(["0", "1"], 200, 4, "flips");
-  const flat = {
-    stream: () => ({ permutation: (count: number) => Int32Array.from({ length: count }, (_, k) => k) }),
-  };
-  const labels = flipLabels(truth, 0.03, flat as never);
+  const labels = flipLabels(truth, 0.03, createRandom("turned labels"));
   expect(labels.filter((label, row) => label !== truth[row])).toHaveLength(6);
   expect(labels.reduce((sum, label) => sum + label, 0)).toBe(0);
 });

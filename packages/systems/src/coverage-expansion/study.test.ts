@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Lab, planReproduction, report, type Study, StudyResults } from "outgrow";
+import { Lab, planReproduction, report, StudyResults } from "outgrow";
 import { afterAll, expect, test } from "vitest";
 import { auroc } from "./claims.js";
 import { SeedReviews } from "./reviews.js";
@@ -13,7 +13,7 @@ afterAll(() => rmSync(home, { recursive: true }));
 
 test("at its quick size the study has all rows that its claims ask for", async () => {
   const lab = new Lab({ home });
-  const { runs } = planReproduction(coverageExpansion as unknown as Study, {
+  const { runs } = planReproduction(coverageExpansion, {
     seeds: 1,
     set: coverageExpansion.quick,
   });

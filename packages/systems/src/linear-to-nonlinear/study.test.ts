@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Lab, planReproduction, report, type Study, StudyResults } from "outgrow";
+import { Lab, planReproduction, report, StudyResults } from "outgrow";
 import { afterAll, expect, test } from "vitest";
 import type { Row } from "./rows.js";
 import { linearToNonlinear } from "./study.js";
@@ -11,7 +11,7 @@ afterAll(() => rmSync(home, { recursive: true }));
 
 test("at its quick size the study has all rows that its claims and figures ask for", async () => {
   const lab = new Lab({ home });
-  const { runs } = planReproduction(linearToNonlinear as unknown as Study, {
+  const { runs } = planReproduction(linearToNonlinear, {
     seeds: 1,
     firstSeed: 100,
     set: linearToNonlinear.quick,

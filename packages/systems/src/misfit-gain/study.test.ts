@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Lab, planReproduction, report, type Study, StudyResults } from "outgrow";
+import { Lab, planReproduction, report, StudyResults } from "outgrow";
 import { afterAll, expect, test } from "vitest";
 import { misfitGain, type Row } from "./study.js";
 
@@ -10,7 +10,7 @@ afterAll(() => rmSync(home, { recursive: true }));
 
 test("at its quick size the study has all rows that its claims ask for, and misfit close to gain where the truth is in reach", async () => {
   const lab = new Lab({ home });
-  const { runs } = planReproduction(misfitGain as unknown as Study, { seeds: 1, set: misfitGain.quick });
+  const { runs } = planReproduction(misfitGain, { seeds: 1, set: misfitGain.quick });
   const rows = await misfitGain.run(runs[0].config as Parameters<typeof misfitGain.run>[0], {
     lab,
     progress: report.silentProgress,

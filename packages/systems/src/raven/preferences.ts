@@ -2,9 +2,9 @@
  * RAVEN's preference variant (Jeon et al. 2025): a linear reward learns from several weak reward models which of two replies is
  * better, by DPO against the reward of zero, and with it how much to trust each of them.
  */
-import { type Random, UserError } from "outgrow";
+import { UserError } from "outgrow";
 import { CosineAdam } from "./linear-probe.js";
-import { checkedWeights, movedWeights, weightGradient } from "./method.js";
+import { checkedWeights, movedWeights, type RavenOptions, weightGradient } from "./method.js";
 
 /** Pairs of replies, and what weak reward models think of them. */
 export interface WeighedPairs {
@@ -16,14 +16,8 @@ export interface WeighedPairs {
   rewards: readonly ArrayLike<number>[];
 }
 
-export interface RavenPreferenceOptions {
-  random: Random;
-  /** Passes over the pairs. Default 30. */
-  epochs?: number;
-  /** Default 64. */
-  batchSize?: number;
-  /** Of Adam, with a cosine over all steps. Default 3e-3. */
-  learningRate?: number;
+export interface RavenPreferenceOptions
+  extends Pick<RavenOptions, "random" | "epochs" | "batchSize" | "learningRate" | "signal"> {
   /** Of the weights of the weak models; 0 keeps them as they start. Default 1e-3, the released configuration's. */
   weightRate?: number;
   /** Share of the epochs, at the start, with only the pairs that all weak models order alike. Default 0.5, the released one's. */
@@ -38,7 +32,6 @@ export interface RavenPreferenceOptions {
    * whose weight stays, `fixed`.
    */
   strength?: "margins" | "fixed";
-  signal?: AbortSignal;
 }
 
 export interface RavenPreferenceStudent {
